@@ -1,0 +1,29 @@
+// Bundles the agent into one file that needs nothing but Node: `node build.mjs` writes dist/iab.mjs.
+import { chmod, readFile } from "node:fs/promises";
+import { build } from "esbuild";
+
+const { version } = JSON.parse(await readFile("package.json", "utf8"));
+const outfile = "dist/iab.mjs";
+
+// Packages in CommonJS call require() for Node's own modules, which an ES module does not have by itself.
+const banner = [
+  "#!/usr/bin/env node",
+  'import { createRequire as iabCreateRequire } from "node:module";',
+  "const require = iabCreateRequire(import.meta.url);",
+].join("\n");
+
+await build({
+  entryPoints: ["src/main.ts"],
+  outfile,
+  bundle: true,
+  platform: "node",
+  format: "esm",
+  target: "node20.19",
+  minifySyntax: true,
+  minifyWhitespace: true,
+  legalComments: "none",
+  define: { IAB_VERSION: JSON.stringify(version) },
+  banner: { js: banner },
+  logLevel: "warning",
+});
+await chmod(outfile, 0o755);

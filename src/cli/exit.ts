@@ -1,0 +1,24 @@
+import type { ErrorCode } from "../model/errors.ts";
+
+/** The exit codes that scripts and timers rely on. */
+export const EXIT = { ok: 0, bug: 1, someFailed: 3, warnings: 7, interrupted: 130, terminated: 143 } as const;
+
+/** A new code does not compile until it has its exit code here; its row in the documentation comes with it. */
+export const EXIT_BY_CODE = {
+  usage: 2,
+  "config.invalid": 4,
+  "credentials.unusable": 4,
+  "files.unusable": 4,
+  "incus.unreachable": 5,
+  "incus.refused": 5,
+  "incus.bad-reply": 5,
+  "incus.operation-failed": 5,
+  "copy.unproven": 3,
+  "history.refused": 3,
+  "trust.mismatch": 5,
+  "trust.token": 5,
+  "kopia.failed": 6,
+  "lock.held": 11,
+  "window.closed": 75,
+  cancelled: 130,
+} as const satisfies Record<ErrorCode, number>;

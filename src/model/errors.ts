@@ -1,0 +1,44 @@
+/** What went wrong, for callers and scripts to tell apart. Each code has its exit code in `cli/exit.ts`. */
+export type ErrorCode =
+  | "usage"
+  | "config.invalid"
+  | "credentials.unusable"
+  | "files.unusable"
+  | "incus.unreachable"
+  | "incus.refused"
+  | "incus.bad-reply"
+  | "incus.operation-failed"
+  | "copy.unproven"
+  | "history.refused"
+  | "trust.mismatch"
+  | "trust.token"
+  | "kopia.failed"
+  | "lock.held"
+  | "window.closed"
+  | "cancelled";
+
+type Extra = { readonly cause?: unknown; readonly hint?: string };
+
+/** A failure that the agent foresaw. Whatever else is thrown is a bug. */
+export class AgentError extends Error {
+  override readonly name: string = "AgentError";
+  readonly code: ErrorCode;
+  readonly hint: string | undefined;
+
+  constructor(code: ErrorCode, message: string, more: Extra = {}) {
+    super(message, { cause: more.cause });
+    this.code = code;
+    this.hint = more.hint;
+  }
+}
+
+/** An error that a server answered with, in so many words. */
+export class IncusRefusal extends AgentError {
+  override readonly name = "IncusRefusal";
+  readonly status: number;
+
+  constructor(status: number, message: string, more: Extra = {}) {
+    super("incus.refused", message, more);
+    this.status = status;
+  }
+}

@@ -1,0 +1,13 @@
+/** The keys we write on instances and volumes. Nothing else on a server is changed. */
+export const MARKS = {
+  /** On a replica: the source's host name and unit, `prod:default/web1`. */
+  source: "user.iab.source",
+  /** On a replica: the source instance's `volatile.uuid`, so that another one of the same name is noticed. */
+  sourceUuid: "user.iab.source-uuid",
+  /** On a replica: the newest snapshot that was proven to be there. */
+  last: "user.iab.last",
+  /** On a replica: JSON of the devices it was made without. */
+  dropped: "user.iab.dropped-devices",
+  /** On a source instance, only while it is stopped for its snapshot: the run that stopped it. */
+  stopped: "user.iab.stopped",
+} as const;

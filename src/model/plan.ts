@@ -1,0 +1,101 @@
+import type { Copy } from "./copy.ts";
+import type { Side } from "./job.ts";
+import type { Verdict } from "./policy.ts";
+import type { Config, Device } from "./state.ts";
+import type { EpochMs } from "./time.ts";
+import type { InstanceUnit, Unit, VolumeUnit } from "./unit.ts";
+
+/** `<kind>:<unitId>`, with the side behind the kind where there are two: `prune-target:default/web1`. */
+export type StepId = string;
+
+type CommonStep = {
+  readonly id: StepId;
+  /** The steps that must be done before: if one is not, this one is skipped. */
+  readonly needs: readonly StepId[];
+  /** The unit on the source: what the user calls the workload. */
+  readonly workload: Unit;
+};
+
+/** Starts an instance again that an earlier run stopped for its snapshot and did not live to start. */
+export type RecoverStep = CommonStep & { readonly kind: "recover"; readonly unit: InstanceUnit };
+
+/** Takes this run's snapshot on the source; `stop` stops the running instance for it and starts it at once again. */
+export type SnapshotStep = CommonStep & {
+  readonly kind: "snapshot";
+  readonly unit: Unit;
+  readonly name: string;
+  readonly stop: boolean;
+};
+
+/** Raises the size of the replica's volume to that of its source, which has outgrown it. */
+export type GrowStep = CommonStep & { readonly kind: "grow"; readonly unit: VolumeUnit; readonly size: string };
+
+/** Takes over a replica that IAB 1.2.0 made: marks it as ours. */
+export type AdoptStep = CommonStep & { readonly kind: "adopt"; readonly unit: Unit; readonly marks: Config };
+
+/** A device the replica is made without. */
+export type DroppedDevice = { readonly name: string; readonly device: Device; readonly why: string };
+
+/** Brings the target to the source's state and proves that the snapshots arrived. */
+export type CopyStep = CommonStep & {
+  readonly kind: "copy";
+  readonly copy: Copy;
+  /** The newest snapshot that both sides have: what the transfer builds on. Undefined for a first copy. */
+  readonly base: string | undefined;
+  /** The snapshots that will be sent, oldest first, this run's own last. */
+  readonly sends: readonly string[];
+  /** What the target must list afterwards, with the given `created_at` (to the second) where it is known already. */
+  readonly proof: readonly string[];
+  readonly dropped: readonly DroppedDevice[];
+  /** `user.iab.*` keys to set on the replica once the copy is proven. */
+  readonly marks: Config;
+};
+
+/** Deletes snapshots of ours on one side. `removals` are oldest first. */
+export type PruneStep = CommonStep & {
+  readonly kind: "prune";
+  readonly unit: Unit;
+  readonly side: Side;
+  readonly removals: readonly Removal[];
+  /** On the target in mirror mode: only those names are deleted that the source no longer lists by then. */
+  readonly onlyIfGoneFrom: Unit | undefined;
+  /** What the policy said of every snapshot of the unit on that side, for the plan's reader. */
+  readonly verdicts: readonly Verdict[];
+};
+
+/** One snapshot to delete, and why no rule keeps it. */
+export type Removal = { readonly name: string; readonly reasons: readonly string[] };
+
+/** Makes a fresh copy beside a replica that cannot be refreshed, proves it, and only then replaces the old one. */
+export type ReseedStep = CommonStep & {
+  readonly kind: "reseed";
+  /** The transfer, whose target is the temporary name. */
+  readonly copy: Copy;
+  /** The replica that gives way. */
+  readonly replaces: Unit;
+  readonly proof: readonly string[];
+  readonly marks: Config;
+};
+
+export type Step = RecoverStep | SnapshotStep | GrowStep | AdoptStep | CopyStep | PruneStep | ReseedStep;
+
+/** A workload, or a part of its work, that is left out, and why; `failed` when the run cannot be called whole without it. */
+export type Skipped = {
+  readonly workload: Unit;
+  readonly why: string;
+  readonly failed: boolean;
+  readonly hint?: string;
+};
+
+/** Something that a person should know; it stops nothing. */
+export type Warning = { readonly code: string; readonly workload: Unit | undefined; readonly text: string };
+
+/** All that a run will do, decided at once. */
+export type Plan = {
+  /** The name of this run's snapshots. */
+  readonly run: string;
+  readonly at: EpochMs;
+  readonly steps: readonly Step[];
+  readonly skipped: readonly Skipped[];
+  readonly warnings: readonly Warning[];
+};

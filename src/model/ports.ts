@@ -1,0 +1,119 @@
+import type { Copied, Copy, Progress } from "./copy.ts";
+import type { Snapshot } from "./snapshot.ts";
+import type { Config, Instance, Network, Pool, Profile, Project, ServerFacts, Volume } from "./state.ts";
+import type { EpochMs } from "./time.ts";
+import type { InstanceUnit, Unit } from "./unit.ts";
+
+/** Everything outside the program but the servers. `main.ts` builds the real one, a test builds its own. */
+export type World = {
+  readonly clock: Clock;
+  readonly files: Files;
+  readonly processes: Processes;
+  readonly log: Log;
+  readonly terminal: Terminal;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Writes to stdout: the result and nothing else. */
+  readonly print: (text: string) => void;
+  /** Aborted by SIGINT and SIGTERM, with the signal's name as the reason. */
+  readonly signal: AbortSignal;
+};
+
+export type Clock = {
+  now(): EpochMs;
+  sleep(durationMs: number, signal: AbortSignal): Promise<void>;
+};
+
+export type Files = {
+  /** The text of a file; `files.unusable` where it cannot be read. */
+  read(path: string, signal: AbortSignal): Promise<string>;
+  exists(path: string): Promise<boolean>;
+  /** Replaces the file at once or not at all, readable by its owner only, in a folder that is too. */
+  writePrivate(path: string, text: string): Promise<void>;
+  remove(path: string): Promise<void>;
+  /** Takes the lock that dies with the process; `lock.held`, naming the holder, where another run has it. */
+  lock(path: string): Promise<{ release(): Promise<void> }>;
+};
+
+/** A program to run: never one string, never through a shell, secrets only in `environment` or `input`. */
+export type Command = {
+  readonly argv: readonly string[];
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly input?: string | AsyncIterable<Uint8Array>;
+  /** Called with every line of stderr as it comes, for progress. */
+  readonly onErrorLine?: (line: string) => void;
+};
+
+export type Finished = { readonly exitCode: number; readonly stdout: string; readonly stderr: string };
+
+export type Processes = {
+  /** Runs a program to its end, whatever its exit code; the signal ends it, gently first. */
+  run(command: Command, signal: AbortSignal): Promise<Finished>;
+};
+
+export type LogFacts = Readonly<Record<string, unknown>>;
+
+/** One line each on stderr: a fixed event name (thing first), and what varies in the facts. */
+export type Log = {
+  debug(event: string, facts?: LogFacts): void;
+  info(event: string, facts?: LogFacts): void;
+  warn(event: string, facts?: LogFacts): void;
+  error(event: string, facts?: LogFacts): void;
+};
+
+/** What the program may know of its terminal. */
+export type Terminal = {
+  /** Whether stdout, and stderr, are terminals. */
+  readonly stdoutIsTerminal: boolean;
+  readonly stderrIsTerminal: boolean;
+  readonly columns: number;
+  /** Asks on the terminal; secrets are not echoed. */
+  ask(question: string, options: { readonly hidden: boolean }, signal: AbortSignal): Promise<string>;
+};
+
+/** What a server tells: each answer is complete, all projects, in a few requests however many workloads there are. */
+export type ServerReader = {
+  facts(signal: AbortSignal): Promise<ServerFacts>;
+  projects(signal: AbortSignal): Promise<readonly Project[]>;
+  instances(signal: AbortSignal): Promise<readonly Instance[]>;
+  pools(signal: AbortSignal): Promise<readonly Pool[]>;
+  /** The custom volumes of the given pools. */
+  volumes(pools: readonly string[], signal: AbortSignal): Promise<readonly Volume[]>;
+  networks(signal: AbortSignal): Promise<readonly Network[]>;
+  profiles(signal: AbortSignal): Promise<readonly Profile[]>;
+  /** One unit's snapshots as they are now, oldest first, with sizes where the driver knows them. */
+  snapshots(unit: Unit, signal: AbortSignal): Promise<readonly Snapshot[]>;
+  /** One instance as it is now; undefined if there is none. */
+  instance(unit: InstanceUnit, signal: AbortSignal): Promise<Instance | undefined>;
+};
+
+export type StateChange = "start" | "stop" | "freeze" | "unfreeze";
+
+/** What a server does. Each call ends when the work is done, or throws why it is not. */
+export type ServerWriter = {
+  createSnapshot(unit: Unit, name: string, signal: AbortSignal): Promise<void>;
+  deleteSnapshot(unit: Unit, name: string, signal: AbortSignal): Promise<void>;
+  /** Asks an instance to stop within the time, and stops it hard only where `force` says so. */
+  changeState(
+    unit: InstanceUnit,
+    change: StateChange,
+    options: { readonly timeoutMs: number; readonly force: boolean },
+    signal: AbortSignal,
+  ): Promise<void>;
+  /** Sets keys, and removes those that are empty; all else, the description too, stays as it is. */
+  patchConfig(unit: Unit, config: Config, signal: AbortSignal): Promise<void>;
+  rename(unit: Unit, name: string, signal: AbortSignal): Promise<void>;
+  /** Deletes the whole unit with its snapshots. */
+  remove(unit: Unit, signal: AbortSignal): Promise<void>;
+};
+
+export type Server = ServerReader & ServerWriter;
+
+/** Both servers of a run, and the way from one to the other. */
+export type Servers = {
+  readonly source: Server;
+  readonly target: Server;
+  /** Refreshes the target from the source; done only if both servers call it a success. */
+  copy(copy: Copy, onProgress: (progress: Progress) => void, signal: AbortSignal): Promise<Copied>;
+  /** Ends all connections. */
+  close(): Promise<void>;
+};

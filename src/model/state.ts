@@ -1,0 +1,106 @@
+import type { Snapshot } from "./snapshot.ts";
+import type { EpochMs } from "./time.ts";
+import type { InstanceUnit, VolumeUnit } from "./unit.ts";
+
+/** What a server can do, by its extensions and, where it has none for it, by its version. */
+export type Capabilities = {
+  /** Understands `refresh_exclude_older`: without it a refresh sends old snapshots again. */
+  readonly excludeOlder: boolean;
+  /** Lists custom volumes with their snapshots in one request. */
+  readonly fullVolumes: boolean;
+  /** Every migration operation can be cancelled, the sink's and a volume's too. */
+  readonly cancelMigration: boolean;
+  /** The pool list answers to restricted certificates. */
+  readonly listPoolsRestricted: boolean;
+  /** ZFS looks for the newest common snapshot, so a gap on the target does no harm. */
+  readonly zfsNewestCommon: boolean;
+  /** A backup is streamed as it is made, without a file on the server. */
+  readonly directBackup: boolean;
+  /** A PATCH of an instance leaves its description alone. */
+  readonly patchKeepsDescription: boolean;
+};
+
+/** Who a server is, as far as the agent needs to know. */
+export type ServerFacts = {
+  /** The name the configuration gives it. */
+  readonly host: string;
+  readonly version: string;
+  /** Base addresses (`https://host:port`) under which other servers may reach it, best first. */
+  readonly addresses: readonly string[];
+  readonly certificate: string;
+  readonly fingerprint: string;
+  readonly clustered: boolean;
+  /** The agent's certificate is confined to some projects. */
+  readonly restricted: boolean;
+  readonly instanceTypes: readonly InstanceType[];
+  readonly can: Capabilities;
+};
+
+export type InstanceType = "container" | "virtual-machine";
+export type ContentType = "filesystem" | "block" | "iso";
+export type InstanceStatus = "Running" | "Stopped" | "Frozen" | "Error" | "Other";
+
+/** A device's keys, among them `type`. */
+export type Device = Readonly<Record<string, string>>;
+export type Devices = Readonly<Record<string, Device>>;
+export type Config = Readonly<Record<string, string>>;
+
+export type Instance = InstanceUnit & {
+  readonly type: InstanceType;
+  readonly status: InstanceStatus;
+  readonly architecture: string;
+  readonly description: string;
+  readonly ephemeral: boolean;
+  readonly profiles: readonly string[];
+  readonly config: Config;
+  readonly devices: Devices;
+  /** With what the profiles add. */
+  readonly expandedConfig: Config;
+  readonly expandedDevices: Devices;
+  /** The cluster member that holds it; empty on a server of its own. */
+  readonly location: string;
+  readonly createdAt: EpochMs;
+  /** Oldest first. */
+  readonly snapshots: readonly Snapshot[];
+};
+
+export type Volume = VolumeUnit & {
+  readonly contentType: ContentType;
+  readonly config: Config;
+  readonly description: string;
+  /** The instances that use it, those of profiles left out. */
+  readonly usedBy: readonly InstanceUnit[];
+  readonly location: string;
+  readonly createdAt: EpochMs;
+  /** Oldest first. */
+  readonly snapshots: readonly Snapshot[];
+};
+
+/** Something on a server that is, or may become, a unit's copy. */
+export type Workload = Instance | Volume;
+
+export type Pool = { readonly name: string; readonly driver: string };
+export type Network = { readonly project: string; readonly name: string };
+export type Profile = { readonly project: string; readonly name: string; readonly devices: Devices };
+export type Project = {
+  readonly name: string;
+  /** Whether it has volumes, profiles and networks of its own; else those of `default` serve. */
+  readonly ownVolumes: boolean;
+  readonly ownProfiles: boolean;
+  readonly ownNetworks: boolean;
+};
+
+/** All that one look at a server finds. */
+export type ServerState = {
+  readonly facts: ServerFacts;
+  readonly projects: readonly Project[];
+  readonly pools: readonly Pool[];
+  /** Managed networks only. */
+  readonly networks: readonly Network[];
+  readonly profiles: readonly Profile[];
+  readonly instances: readonly Instance[];
+  readonly volumes: readonly Volume[];
+};
+
+/** What plans are made of: both servers as they are at one moment. */
+export type State = { readonly source: ServerState; readonly target: ServerState };
