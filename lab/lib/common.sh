@@ -1,0 +1,66 @@
+# shellcheck shell=bash
+# What every part of the lab shares: where it lives, how it speaks, how it locks. Sourced, never run.
+
+LAB_SOURCE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+LAB=${IAB_LAB_DIR:-$(dirname "$LAB_SOURCE")/.lab}
+case $LAB in /*) ;; *) LAB=$PWD/$LAB ;; esac
+CACHE=${IAB_LAB_CACHE:-$LAB/cache}
+case $CACHE in /*) ;; *) CACHE=$PWD/$CACHE ;; esac
+
+STATE=$LAB/state
+LOGS=$LAB/log
+# Every process of this lab carries this word in its command line or its environment: lab/down finds it by that.
+MARK=iab-lab:$LAB
+
+GENERATIONS=(6.0 7.0)
+SIDES=(source target)
+
+say() { printf 'lab: %s\n' "$*" >&2; }
+die() {
+  printf 'lab: error: %s\n' "$*" >&2
+  exit 1
+}
+
+need_root() {
+  [ "$(id -u)" = 0 ] || die "the lab needs root (namespaces, loop devices, mounts): run it with sudo"
+}
+
+# The unix sockets of the daemons lie below this folder, and a socket's path ends at 107 characters.
+check_lab_path() {
+  [ ${#LAB} -le 70 ] || die "the path $LAB is too long (70 characters at most): set IAB_LAB_DIR to a shorter one"
+  case $LAB$CACHE in
+    *[!A-Za-z0-9/._+@-]*) die "the paths $LAB and $CACHE may hold letters, digits and / . _ + @ - only: set IAB_LAB_DIR or IAB_LAB_CACHE" ;;
+    /usr/* | /etc/* | /proc/* | /sys/* | /dev/* | /run/*) die "the lab cannot live below $LAB" ;;
+  esac
+}
+
+# with_lock FILE COMMAND...: one at a time on this machine. The lock is not handed on to what outlives the command.
+with_lock() {
+  local file=$1
+  shift
+  mkdir -p "$(dirname "$file")"
+  (
+    flock 9
+    "$@"
+  ) 9>"$file"
+}
+
+# in_parallel FUNCTION ARG...: the function once for each argument, all at once; fails when one of them failed.
+in_parallel() {
+  local run=$1 argument pid failed=0
+  shift
+  local pids=()
+  for argument in "$@"; do
+    "$run" "$argument" &
+    pids+=($!)
+  done
+  for pid in "${pids[@]}"; do wait "$pid" || failed=1; done
+  return "$failed"
+}
+
+# write_file FILE < TEXT: as a whole or not at all.
+write_file() {
+  local part=$1.new.$BASHPID
+  cat >"$part"
+  mv "$part" "$1"
+}

@@ -1,0 +1,79 @@
+# shellcheck shell=bash
+# The four Incus daemons. Each is named <generation>-<side>, for example 6.0-source.
+
+incus_dir() { echo "$LAB/$1/$2"; }
+
+address_of() {
+  case $1-$2 in
+    6.0-source) echo "$NET.1" ;;
+    6.0-target) echo "$NET.2" ;;
+    7.0-source) echo "$NET.3" ;;
+    7.0-target) echo "$NET.4" ;;
+  esac
+}
+
+# ensure_daemon <generation>-<side>: running, answering, with its pools and its image.
+ensure_daemon() {
+  local generation=${1%-*} side=${1#*-} name=$1
+  local root=$CACHE/incus-$generation
+  INCUS_DIR=$(incus_dir "$generation" "$side")
+  ensure_keeper "$name" "$root" "$INCUS_DIR" "$LOGS/$name"
+  daemon_of "$name" >/dev/null || run_inside "$name" "$LOGS/$name.log" \
+    /usr/libexec/incus/incusd --group root --verbose --logfile "$LOGS/$name/incusd.log"
+  write_client "$generation" "$side"
+  client "$generation" "$side" admin waitready --timeout 60 || die "Incus $name does not answer: see $LOGS/$name/incusd.log"
+  initialise "$generation" "$side"
+}
+
+# A daemon's command line client, as a program of its own: it needs neither the namespace nor libraries of the machine.
+write_client() {
+  local root=$CACHE/incus-$1 directory file
+  directory=$(incus_dir "$1" "$2") file=$LAB/client/incus-$1-$2
+  mkdir -p "$LAB/client/$1-$2"
+  # A client without a settings file greets its user at every call.
+  [ -e "$LAB/client/$1-$2/config.yml" ] || echo "default-remote: local" >"$LAB/client/$1-$2/config.yml"
+  write_file "$file" <<END
+#!/bin/sh
+export INCUS_DIR=$directory INCUS_CONF=$LAB/client/$1-$2
+exec $root/lib64/ld-linux-x86-64.so.2 --library-path $root/usr/lib/x86_64-linux-gnu $root/usr/bin/incus "\$@"
+END
+  chmod 755 "$file"
+}
+
+client() {
+  local generation=$1 side=$2
+  shift 2
+  "$LAB/client/incus-$generation-$side" "$@" 9>&-
+}
+
+# The pools have no size to speak of until they are written to: the loop files are sparse.
+initialise() {
+  local generation=$1 side=$2
+  if ! client "$generation" "$side" query /1.0/profiles/default 2>/dev/null | grep -q '"pool"'; then
+    client "$generation" "$side" admin init --preseed <<END
+config:
+  core.https_address: "$(address_of "$generation" "$side"):$HTTPS_PORT"
+  images.auto_update_interval: "0"
+storage_pools:
+- {name: local, driver: btrfs, config: {size: 6GiB}}
+- {name: tank, driver: btrfs, config: {size: 6GiB}}
+- {name: plain, driver: dir}
+profiles:
+- name: default
+  devices:
+    root: {type: disk, path: /, pool: local}
+END
+  fi
+  client "$generation" "$side" query /1.0/images/aliases/tiny >/dev/null 2>&1 ||
+    client "$generation" "$side" image import "$LAB/tiny.tar.gz" --alias tiny >/dev/null
+}
+
+# stop_daemon NAME: at once, as a crash would; its containers and mounts stay.
+stop_daemon() {
+  local pid
+  pid=$(daemon_of "$1") || return 0
+  kill -KILL "$pid" 2>/dev/null || true
+  await 10 daemon_is_gone "$1" || die "process $pid of $1 does not end"
+}
+
+daemon_is_gone() { ! daemon_of "$1" >/dev/null; }

@@ -1,0 +1,61 @@
+# shellcheck shell=bash
+# One namespace for each daemon, held by its first process (the keeper), whose number is in $STATE/<name>/keeper.
+
+# is_ours PID: a number in a file may by now name somebody else's process.
+is_ours() {
+  [ -n "${1:-}" ] && grep --quiet --null-data --line-regexp --fixed-strings --no-messages "IAB_LAB_MARK=$MARK" "/proc/$1/environ"
+}
+
+keeper_of() {
+  local pid
+  pid=$(cat "$STATE/$1/keeper" 2>/dev/null) && is_ours "$pid" && echo "$pid"
+}
+
+# ensure_keeper NAME ROOT FOLDER...
+ensure_keeper() {
+  local name=$1 root=$2
+  shift 2
+  keeper_of "$name" >/dev/null && return
+  mkdir -p "$STATE/$name" "$@"
+  rm -f "$STATE/$name/keeper" "$STATE/$name/daemon"
+  # The folder of the state has to be seen inside as well: the keeper's number is written from there.
+  IAB_LAB_MARK=$MARK IAB_LAB_DIR=$LAB setsid unshare --mount --pid --fork --kill-child --propagation private \
+    "$LAB_SOURCE/lib/namespace-init" "$MARK" "$root" "$STATE/$name/keeper" "$STATE/$name" "$@" \
+    </dev/null >"$LOGS/$name-namespace.log" 2>&1 9>&- &
+  disown
+  await 10 keeper_of "$name" >/dev/null || die "cannot make the namespace of $name: $(tail -n 3 "$LOGS/$name-namespace.log")"
+}
+
+# run_inside NAME LOG COMMAND...: starts a process that stays, and writes its number (the machine's) to $STATE/NAME/daemon.
+run_inside() {
+  local name=$1 log=$2 keeper
+  shift 2
+  keeper=$(keeper_of "$name") || die "the namespace of $name is gone: run lab/up"
+  rm -f "$STATE/$name/daemon"
+  # shellcheck disable=SC2016
+  env -i IAB_LAB_MARK="$MARK" INCUS_DIR="${INCUS_DIR:-}" HOME=/root LANG=C.UTF-8 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+    setsid nsenter --target "$keeper" --mount --pid -- /bin/sh -c '
+      read -r pid rest </proc/self/fd/7/self/stat
+      echo "$pid" >"$1.new" && mv "$1.new" "$1"
+      shift
+      ulimit -n 1048576 2>/dev/null
+      exec "$@" 7<&-' sh "$STATE/$name/daemon" "$@" \
+    </dev/null >>"$log" 2>&1 7</proc 9>&- &
+  disown
+  await 10 daemon_of "$name" >/dev/null || die "cannot start $name: $(tail -n 3 "$log")"
+}
+
+daemon_of() {
+  local pid
+  pid=$(cat "$STATE/$1/daemon" 2>/dev/null) && is_ours "$pid" && echo "$pid"
+}
+
+# await SECONDS COMMAND...: tries until it succeeds.
+await() {
+  local until=$((SECONDS + $1))
+  shift
+  until "$@"; do
+    [ "$SECONDS" -lt "$until" ] || return 1
+    sleep 0.05
+  done
+}

@@ -1,0 +1,63 @@
+# shellcheck shell=bash
+# Ends everything that belongs to this lab, found by its folder and never by a program's name.
+
+# The numbers of this lab's processes, but for this one and those that wait for it.
+processes_of_lab() {
+  local file pid
+  for file in $(grep --files-with-matches --null-data --line-regexp --fixed-strings --no-messages \
+    "IAB_LAB_MARK=$MARK" /proc/[0-9]*/environ); do
+    pid=${file#/proc/} pid=${pid%/environ}
+    case " $OWN_ANCESTORS " in *" $pid "*) ;; *) echo "$pid" ;; esac
+  done
+}
+
+ancestors() {
+  local pid=$$ list=$BASHPID
+  while [ "${pid:-0}" -gt 1 ]; do
+    list="$list $pid"
+    pid=$(sed -n 's/^PPid:\t//p' "/proc/$pid/status" 2>/dev/null)
+  done
+  echo "$list"
+}
+
+# The first process of a namespace takes the whole of it along, containers and mounts too.
+end_processes() {
+  OWN_ANCESTORS=$(ancestors)
+  await 20 no_process_left || die "processes of the lab do not end: $(processes_of_lab | tr '\n' ' ')"
+}
+
+no_process_left() {
+  local pids
+  pids=$(processes_of_lab)
+  [ -n "$pids" ] || return 0
+  # shellcheck disable=SC2086
+  kill -KILL $pids 2>/dev/null
+  return 1
+}
+
+# The kernel lets go of the loop devices when the last mount of a namespace is gone, a moment after its processes.
+end_loops() {
+  await 10 no_loop_left && return
+  local device
+  for device in $(loops_of_lab); do losetup --detach "$device"; done
+  await 10 no_loop_left || die "loop devices of the lab stay: $(loops_of_lab | tr '\n' ' ')"
+}
+
+loops_of_lab() {
+  local file device
+  for file in /sys/block/loop*/loop/backing_file; do
+    case $(cat "$file" 2>/dev/null) in
+      "$LAB"/*) device=${file#/sys/block/} && echo "/dev/${device%%/*}" ;;
+    esac
+  done
+}
+
+no_loop_left() { [ -z "$(loops_of_lab)" ]; }
+
+# Nothing is mounted in the machine's own namespace: this is for what a person mounted by hand.
+end_mounts() {
+  local folder
+  awk -v lab="$LAB/" 'index($5, lab) == 1 { print $5 }' /proc/self/mountinfo | sort -r | while read -r folder; do
+    umount --lazy "$folder"
+  done
+}
