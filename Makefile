@@ -1,8 +1,10 @@
 # `make` alone explains itself. Everything a fresh Debian machine lacks is installed by the targets that need it.
 .DEFAULT_GOAL := help
-.PHONY: help check format test unit build clean
+.PHONY: help check format test unit test build install clean
 SHELL := /bin/bash
 BIN := node_modules/.bin
+PREFIX ?= /usr/local
+DESTDIR ?=
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +26,19 @@ unit: node_modules ## the tests that need nothing but Node
 
 build: node_modules ## dist/iab.mjs: one file that needs nothing but Node
 	node build.mjs
+
+test: node_modules build ## everything: the gate, then the lab with real Incus 6.0 and 7.0 and all tests on it
+	@test/run-all
+
+install: build ## put the program, its units and its documents below $(DESTDIR)$(PREFIX)
+	install -D -m 0755 dist/iab.mjs $(DESTDIR)$(PREFIX)/bin/iab
+	@for unit in iab.service iab.timer; do \
+	  install -d $(DESTDIR)$(PREFIX)/lib/systemd/system && \
+	  sed 's|/usr/\(bin\|share\)/|$(PREFIX)/\1/|g' systemd/$$unit > $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit && \
+	  chmod 0644 $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit || exit 1; done
+	install -D -m 0644 systemd/iab.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/iab.conf
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/iab README.md CHANGELOG.md LICENSE config.json.example docs/*.md
+	@echo "Installed. Next: systemd-sysusers; iab onboard --help; systemctl enable --now iab.timer"
 
 clean: ## remove what was built; the lab stays (see lab-down)
 	rm -rf dist coverage node_modules

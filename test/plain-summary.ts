@@ -1,0 +1,15 @@
+import type { Reporter, TestModule } from "vitest/node";
+
+/** Ends the output with one plain line of counts. Under CI a skipped test is a failure: it proves nothing. */
+export default class PlainSummary implements Reporter {
+  onTestRunEnd(modules: readonly TestModule[]): void {
+    const count = { passed: 0, failed: 0, skipped: 0, pending: 0 };
+    for (const module of modules) {
+      for (const test of module.children.allTests()) count[test.result().state] += 1;
+      if (module.errors().length > 0) count.failed += 1;
+    }
+    const skipped = count.skipped + count.pending;
+    process.stdout.write(`\n${count.passed} passed, ${count.failed} failed, ${skipped} skipped\n`);
+    if (process.env["CI"] === "true" && skipped > 0) process.exitCode = 1;
+  }
+}
