@@ -1,4 +1,5 @@
 import type { Copied, Copy, Progress } from "./copy.ts";
+import type { Secret } from "./secret.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { Config, Instance, Network, Pool, Profile, Project, ServerFacts, Volume } from "./state.ts";
 import type { EpochMs } from "./time.ts";
@@ -116,4 +117,27 @@ export type Servers = {
   copy(copy: Copy, onProgress: (progress: Progress) => void, signal: AbortSignal): Promise<Copied>;
   /** Ends all connections. */
   close(): Promise<void>;
+};
+
+/** The agent's own identity: its certificate and the key to it. */
+export type ClientIdentity = { readonly certificate: string; readonly key: Secret };
+
+/** How trust between the agent and a server is made and seen, before there is a configuration. */
+export type Trust = {
+  /** The certificate that the server shows to anyone. Nothing of HTTP is sent. */
+  peek(url: string, signal: AbortSignal): Promise<{ readonly certificate: string; readonly fingerprint: string }>;
+  /** Whether the server with the pinned certificate trusts the agent's. */
+  isTrusted(url: string, pin: string, identity: ClientIdentity, signal: AbortSignal): Promise<boolean>;
+  /** Hands the token in; a server that trusts the agent already is content. */
+  redeem(url: string, pin: string, identity: ClientIdentity, token: Secret, signal: AbortSignal): Promise<void>;
+};
+
+/** Makes an RSA key pair, both halves as PEM. */
+export type KeyPairs = { generate(): Promise<{ readonly publicKey: string; readonly privateKey: Secret }> };
+
+/** Tells a service outside how a run goes. A service that cannot be told never fails the run. */
+export type Notifier = {
+  started(signal: AbortSignal): Promise<void>;
+  /** `report` is what a person should read of it. */
+  ended(exitCode: number, report: string, signal: AbortSignal): Promise<void>;
 };

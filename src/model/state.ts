@@ -24,6 +24,8 @@ export type Capabilities = {
 export type ServerFacts = {
   /** The name the configuration gives it. */
   readonly host: string;
+  /** The name it gives itself. */
+  readonly serverName: string;
   readonly version: string;
   /** Base addresses (`https://host:port`) under which other servers may reach it, best first. */
   readonly addresses: readonly string[];
