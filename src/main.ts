@@ -1,11 +1,47 @@
-import { EXIT, EXIT_BY_CODE } from "./cli/exit.ts";
-import { program } from "./cli/program.ts";
-import { AgentError } from "./model/errors.ts";
+import { runCli } from "./cli/run-cli.ts";
+import { systemClock } from "./system/clock.ts";
+import { openConsole } from "./system/console.ts";
+import { systemFiles } from "./system/files.ts";
+import { openLog } from "./system/log.ts";
+import { systemProcesses } from "./system/processes.ts";
+import { openTerminal } from "./system/terminal.ts";
 
-try {
-  await program().parseAsync(process.argv);
-} catch (error) {
-  const code = error instanceof AgentError ? EXIT_BY_CODE[error.code] : EXIT.bug;
-  process.stderr.write(`${error instanceof AgentError ? error.message : String(error)}\n`);
-  process.exitCode = code;
+const { stdin, stdout, stderr, env } = process;
+const ending = new AbortController();
+const out = openConsole(stdout, stderr);
+const terminal = openTerminal({ stdin, stdout, stderr }, out);
+
+// The first signal ends the work in good order; a second one ends the process.
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  process.on(signal, () => {
+    if (ending.signal.aborted) process.exit(signal === "SIGINT" ? 130 : 143);
+    ending.abort(signal);
+  });
+}
+// Whoever reads our output may have enough of it: `iab plan | head`.
+for (const stream of [stdout, stderr]) {
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+  });
+}
+
+const exitCode = await runCli(process.argv.slice(2), {
+  print: out.print,
+  printError: out.printError,
+  open: ({ level, format }) => ({
+    clock: systemClock,
+    files: systemFiles,
+    processes: systemProcesses(),
+    log: openLog({ level, ...prettyness(format) }, out.printError),
+    terminal,
+    environment: env,
+    print: out.print,
+    signal: ending.signal,
+  }),
+});
+stdout.write("", () => stderr.write("", () => process.exit(exitCode)));
+
+function prettyness(format: "auto" | "json" | "pretty") {
+  const dumb = (env["NO_COLOR"] ?? "") !== "" || env["TERM"] === "dumb";
+  return { pretty: format === "pretty" || (format === "auto" && stderr.isTTY), colour: stderr.isTTY && !dumb };
 }

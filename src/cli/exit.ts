@@ -1,10 +1,10 @@
-import type { ErrorCode } from "../model/errors.ts";
+import { AgentError, type ErrorCode } from "../model/errors.ts";
 
 /** The exit codes that scripts and timers rely on. */
-export const EXIT = { ok: 0, bug: 1, someFailed: 3, warnings: 7, interrupted: 130, terminated: 143 } as const;
+export const EXIT = { ok: 0, bug: 1, usage: 2, someFailed: 3, warnings: 7, interrupted: 130, terminated: 143 } as const;
 
 /** A new code does not compile until it has its exit code here; its row in the documentation comes with it. */
-export const EXIT_BY_CODE = {
+const EXIT_BY_CODE = {
   usage: 2,
   "config.invalid": 4,
   "credentials.unusable": 4,
@@ -22,3 +22,14 @@ export const EXIT_BY_CODE = {
   "window.closed": 75,
   cancelled: 130,
 } as const satisfies Record<ErrorCode, number>;
+
+/** The exit code of a command that threw. A signal that ended it counts for more than what broke because of it. */
+export function exitCodeOf(error: unknown, signal: AbortSignal | undefined): number {
+  if (signal?.aborted) return exitCodeOfSignal(signal);
+  return error instanceof AgentError ? EXIT_BY_CODE[error.code] : EXIT.bug;
+}
+
+/** The exit code of a command that a signal ended. */
+export function exitCodeOfSignal(signal: AbortSignal): number {
+  return signal.reason === "SIGINT" ? EXIT.interrupted : EXIT.terminated;
+}

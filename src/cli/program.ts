@@ -1,10 +1,11 @@
 import { Command } from "commander";
+import { type Actions, addGlobals } from "./command.ts";
 
 declare const IAB_VERSION: string;
 
 /** The command line: every command of `iab`, its flags and its help. */
-export function program(): Command {
-  return new Command("iab")
+export function program(_actions: Actions): Command {
+  return addGlobals(new Command("iab"))
     .description("Stateless replication and backup for Incus: snapshot, replicate, prune, explain.")
-    .version(typeof IAB_VERSION === "undefined" ? "development" : IAB_VERSION);
+    .version(typeof IAB_VERSION === "undefined" ? "development" : IAB_VERSION, "--version", "print the version");
 }

@@ -13,7 +13,7 @@ export type World = {
   readonly log: Log;
   readonly terminal: Terminal;
   readonly environment: Readonly<Record<string, string | undefined>>;
-  /** Writes to stdout: the result and nothing else. */
+  /** Writes to stdout, whole lines: the result and nothing else. */
   readonly print: (text: string) => void;
   /** Aborted by SIGINT and SIGTERM, with the signal's name as the reason. */
   readonly signal: AbortSignal;
@@ -28,8 +28,10 @@ export type Files = {
   /** The text of a file; `files.unusable` where it cannot be read. */
   read(path: string, signal: AbortSignal): Promise<string>;
   exists(path: string): Promise<boolean>;
-  /** Replaces the file at once or not at all, readable by its owner only, in a folder that is too. */
+  /** Replaces the file at once or not at all, readable by its owner only; a folder that is missing is made so too. */
   writePrivate(path: string, text: string): Promise<void>;
+  /** Makes the folder, and closes it to all but its owner where it was open to others. */
+  privateFolder(path: string): Promise<void>;
   remove(path: string): Promise<void>;
   /** Takes the lock that dies with the process; `lock.held`, naming the holder, where another run has it. */
   lock(path: string): Promise<{ release(): Promise<void> }>;
@@ -66,9 +68,15 @@ export type Terminal = {
   /** Whether stdout, and stderr, are terminals. */
   readonly stdoutIsTerminal: boolean;
   readonly stderrIsTerminal: boolean;
+  /** Whether there is somebody to ask. */
+  readonly stdinIsTerminal: boolean;
   readonly columns: number;
   /** Asks on the terminal; secrets are not echoed. */
   ask(question: string, options: { readonly hidden: boolean }, signal: AbortSignal): Promise<string>;
+  /** All that comes on stdin until its end. */
+  readInput(signal: AbortSignal): Promise<string>;
+  /** Shows a line in place on a stderr that is a terminal, below whatever else is written; an empty one takes it away. */
+  draw(line: string): void;
 };
 
 /** What a server tells: each answer is complete, all projects, in a few requests however many workloads there are. */

@@ -1,0 +1,106 @@
+import { AgentError } from "../../../src/model/errors.ts";
+import type { Command, Finished, LogFacts, World } from "../../../src/model/ports.ts";
+import type { EpochMs } from "../../../src/model/time.ts";
+
+export type LogLine = { readonly level: string; readonly event: string; readonly facts: LogFacts };
+
+export type MemoryWorld = World & {
+  readonly texts: Map<string, string>;
+  readonly logged: LogLine[];
+  readonly printed: string[];
+  readonly drawn: string[];
+  /** Sets the clock. */
+  readonly moveTo: (at: EpochMs) => void;
+  /** What a signal to the process does. */
+  readonly interrupt: (reason: "SIGINT" | "SIGTERM") => void;
+};
+
+type Options = {
+  readonly now?: EpochMs;
+  readonly files?: Readonly<Record<string, string>>;
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly answers?: readonly string[];
+  readonly input?: string;
+  readonly onTerminal?: boolean;
+  readonly processes?: (command: Command) => Promise<Finished>;
+};
+
+/** A world of its own for each test. */
+export function memoryWorld(options: Options = {}): MemoryWorld {
+  let now = options.now ?? Date.UTC(2026, 10, 20, 4, 0, 0);
+  const ending = new AbortController();
+  const texts = new Map(Object.entries(options.files ?? {}));
+  const answers = [...(options.answers ?? [])];
+  const logged: LogLine[] = [];
+  const printed: string[] = [];
+  const drawn: string[] = [];
+  const logAt =
+    (level: string) =>
+    (event: string, facts: LogFacts = {}) =>
+      void logged.push({ level, event, facts });
+  return {
+    texts,
+    logged,
+    printed,
+    drawn,
+    moveTo: (at) => {
+      now = at;
+    },
+    interrupt: (reason) => ending.abort(reason),
+    clock: {
+      now: () => now,
+      sleep: async (durationMs, signal) => {
+        signal.throwIfAborted();
+        now += durationMs;
+      },
+    },
+    files: memoryFiles(texts),
+    processes: {
+      run: async (command, signal) => {
+        signal.throwIfAborted();
+        if (!options.processes)
+          throw new AgentError("files.unusable", `Cannot run ${command.argv[0]}: no such program`);
+        return options.processes(command);
+      },
+    },
+    log: { debug: logAt("debug"), info: logAt("info"), warn: logAt("warn"), error: logAt("error") },
+    terminal: {
+      stdinIsTerminal: options.onTerminal ?? false,
+      stdoutIsTerminal: options.onTerminal ?? false,
+      stderrIsTerminal: options.onTerminal ?? false,
+      columns: 120,
+      ask: async () => {
+        const answer = answers.shift();
+        if (answer === undefined) throw new AgentError("cancelled", "The question was not answered");
+        return answer;
+      },
+      readInput: async () => options.input ?? "",
+      draw: (line) => void drawn.push(line),
+    },
+    environment: options.environment ?? {},
+    print: (text) => void printed.push(text),
+    signal: ending.signal,
+  };
+}
+
+function memoryFiles(texts: Map<string, string>): World["files"] {
+  const locked = new Set<string>();
+  return {
+    read: async (path) => {
+      const text = texts.get(path);
+      if (text === undefined) {
+        throw new AgentError("files.unusable", `Cannot read ${path}: there is no such file or folder`);
+      }
+      return text;
+    },
+    exists: async (path) => texts.has(path),
+    writePrivate: async (path, text) => void texts.set(path, text),
+    privateFolder: async () => {},
+    remove: async (path) => void texts.delete(path),
+    lock: async (path) => {
+      if (locked.has(path)) throw new AgentError("lock.held", `Another run holds the lock of ${path}: this test`);
+      locked.add(path);
+      return { release: async () => void locked.delete(path) };
+    },
+  };
+}

@@ -1,0 +1,63 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { systemFiles } from "../../src/system/files.ts";
+
+let folder = "";
+let config = "";
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "iab-lock-"));
+  config = join(folder, "config.json");
+  await writeFile(config, "{}");
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+test("lock() is exclusive, names its holder and can be taken again once it is released", async () => {
+  const held = await systemFiles.lock(config);
+  await expect(systemFiles.lock(config)).rejects.toMatchObject({
+    code: "lock.held",
+    message: expect.stringMatching(new RegExp(`config\\.json: process ${process.pid}, since 20\\d\\d-.*Z$`)),
+  });
+  await held.release();
+  await (await systemFiles.lock(config)).release();
+});
+
+test("lock() knows a file by whichever path leads to it, and tells files apart", async () => {
+  const other = join(folder, "other.json");
+  await writeFile(other, "{}");
+  await symlink(config, join(folder, "link.json"));
+  const held = await systemFiles.lock(config);
+  await expect(systemFiles.lock(join(folder, "link.json"))).rejects.toMatchObject({ code: "lock.held" });
+  await (await systemFiles.lock(other)).release();
+  await held.release();
+});
+
+test("lock() is free at once when its holder was killed", async () => {
+  const holder = spawn(process.execPath, ["--input-type=module", "-e", HOLD], {
+    env: { ...process.env, CONFIG: config },
+  });
+  await once(holder.stdout, "data");
+  await expect(systemFiles.lock(config)).rejects.toMatchObject({
+    message: expect.stringContaining(`process ${holder.pid},`),
+  });
+  holder.kill("SIGKILL");
+  await once(holder, "close");
+  await (await systemFiles.lock(config)).release();
+});
+
+test("lock() of a missing file says so", async () => {
+  await expect(systemFiles.lock(join(folder, "none.json"))).rejects.toMatchObject({ code: "files.unusable" });
+});
+
+// The holder is a process of its own, bundled on the fly since Node 20 reads no TypeScript.
+const HOLD = `
+  import { buildSync } from "esbuild";
+  const { outputFiles } = buildSync({ entryPoints: ["src/system/lock.ts"], bundle: true, platform: "node", format: "esm", write: false });
+  const { takeLock } = await import("data:text/javascript;base64," + Buffer.from(outputFiles[0].contents).toString("base64"));
+  await takeLock(process.env.CONFIG);
+  console.log("held");
+  setInterval(() => {}, 1000);
+`;

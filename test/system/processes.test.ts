@@ -1,0 +1,64 @@
+import { expect, test } from "vitest";
+import { systemProcesses } from "../../src/system/processes.ts";
+
+const node = (script: string) => [process.execPath, "-e", script];
+const processes = systemProcesses(200);
+
+test("run() returns the exit code and both outputs, and hands lines of stderr on as they come", async ({ signal }) => {
+  const lines: string[] = [];
+  const script = "console.error('one'); console.error('two'); console.log('out'); process.exitCode = 3";
+  const ended = await processes.run({ argv: node(script), onErrorLine: (line) => lines.push(line) }, signal);
+  expect(ended).toEqual({ exitCode: 3, stdout: "out\n", stderr: "one\ntwo\n" });
+  expect(lines).toEqual(["one", "two"]);
+});
+
+test("run() feeds the input, and does not mind a program that leaves it", async ({ signal }) => {
+  const ended = await processes.run({ argv: ["cat"], input: "hello" }, signal);
+  expect(ended.stdout).toBe("hello");
+  expect(await processes.run({ argv: ["true"], input: "x".repeat(1_000_000) }, signal)).toMatchObject({ exitCode: 0 });
+});
+
+test("run() takes its argv literally: no shell reads it", async ({ signal }) => {
+  const ended = await processes.run({ argv: ["printf", "%s", "$HOME; `id`"] }, signal);
+  expect(ended.stdout).toBe("$HOME; `id`");
+});
+
+test("run() keeps our environment to itself but for what programs need", async ({ signal }) => {
+  process.env["IAB_TEST_SECRET"] = "hidden";
+  const { stdout } = await processes.run({ argv: ["env"], environment: { GIVEN: "yes" } }, signal);
+  delete process.env["IAB_TEST_SECRET"];
+  expect(stdout).toContain("GIVEN=yes");
+  expect(stdout).toContain("PATH=");
+  expect(stdout).not.toContain("IAB_TEST_SECRET");
+});
+
+test("run() says which program is missing", async ({ signal }) => {
+  await expect(processes.run({ argv: ["iab-no-such-program"] }, signal)).rejects.toMatchObject({
+    code: "files.unusable",
+    message: expect.stringContaining("Cannot run iab-no-such-program"),
+  });
+});
+
+test("run() ends a program gently when it is cancelled", async () => {
+  const ending = new AbortController();
+  const script =
+    "process.on('SIGTERM', () => { console.error('bye'); process.exit(0); }); console.error('up'); setInterval(() => {}, 1000)";
+  const lines: string[] = [];
+  const onErrorLine = (line: string) => {
+    lines.push(line);
+    if (line === "up") ending.abort("SIGTERM");
+  };
+  await expect(processes.run({ argv: node(script), onErrorLine }, ending.signal)).rejects.toBe("SIGTERM");
+  expect(lines).toEqual(["up", "bye"]);
+});
+
+test("run() ends a program hard, with its children, when it does not go gently", async () => {
+  const ending = new AbortController();
+  const script = "trap '' TERM; echo up >&2; while :; do sleep 1000; done";
+  const onErrorLine = () => ending.abort("SIGINT");
+  await expect(processes.run({ argv: ["bash", "-c", script], onErrorLine }, ending.signal)).rejects.toBe("SIGINT");
+});
+
+test("run() reports a program that a signal ended as shells do", async ({ signal }) => {
+  expect(await processes.run({ argv: ["bash", "-c", "kill -9 $$"] }, signal)).toMatchObject({ exitCode: 137 });
+});
