@@ -21,11 +21,23 @@ export function snapshotName(at: EpochMs): string {
   return `IAB_${date.replaceAll("-", "")}-${time.slice(0, 8).replaceAll(":", "")}`;
 }
 
+/** The moment that a name of ours spells, in UTC; undefined for any other name. */
+export function snapshotNameTime(name: string): EpochMs | undefined {
+  const digits = OWN_NAME.exec(name);
+  if (digits === null) return undefined;
+  const [year, month, day] = [Number(digits[1]), Number(digits[2]), Number(digits[3])];
+  const [hour, minute, second] = [Number(digits[4]), Number(digits[5]), Number(digits[6])];
+  if (year < 1970 || month < 1 || month > 12 || day < 1 || day > daysIn(year, month)) return undefined;
+  if (hour > 23 || minute > 59 || second > 59) return undefined;
+  return Date.UTC(year, month - 1, day, hour, minute, second);
+}
+
+function daysIn(year: number, month: number): number {
+  if (month !== 2) return [4, 6, 9, 11].includes(month) ? 30 : 31;
+  return (year % 4 === 0 && year % 100 !== 0) || year % 400 === 0 ? 29 : 28;
+}
+
 /** Whether a snapshot is ours. Only a name that is a real date and time counts: all else is somebody else's. */
 export function isOwnSnapshotName(name: string): boolean {
-  const digits = OWN_NAME.exec(name)?.slice(1).map(Number);
-  if (digits === undefined) return false;
-  const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0] = digits;
-  const at = Date.UTC(year, month - 1, day, hour, minute, second);
-  return snapshotName(at) === name;
+  return snapshotNameTime(name) !== undefined;
 }
