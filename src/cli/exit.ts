@@ -17,6 +17,7 @@ const EXIT_BY_CODE = {
   "history.refused": 3,
   "trust.mismatch": 5,
   "trust.token": 5,
+  "notify.refused": 5,
   "kopia.failed": 6,
   "lock.held": 11,
   "window.closed": 75,

@@ -12,6 +12,7 @@ export type ErrorCode =
   | "history.refused"
   | "trust.mismatch"
   | "trust.token"
+  | "notify.refused"
   | "kopia.failed"
   | "lock.held"
   | "window.closed"

@@ -134,6 +134,8 @@ export type ClientIdentity = { readonly certificate: string; readonly key: Secre
 export type Trust = {
   /** The certificate that the server shows to anyone. Nothing of HTTP is sent. */
   peek(url: string, signal: AbortSignal): Promise<{ readonly certificate: string; readonly fingerprint: string }>;
+  /** SHA-256 of a PEM certificate, in lower-case hex. */
+  fingerprint(certificate: string): string;
   /** Whether the server with the pinned certificate trusts the agent's. */
   isTrusted(url: string, pin: string, identity: ClientIdentity, signal: AbortSignal): Promise<boolean>;
   /** Hands the token in; a server that trusts the agent already is content. */

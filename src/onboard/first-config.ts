@@ -1,0 +1,63 @@
+import type { Instance, Pool, ServerState, Volume } from "../model/state.ts";
+
+/** What the first configuration is made of. Without `state` it names no workloads. */
+export type FirstConfig = {
+  readonly credentialsFolder: string;
+  readonly uuid: string;
+  readonly sourceUrl: string;
+  readonly targetUrl: string;
+  readonly healthchecksUrl: string | undefined;
+  readonly names: { readonly source: string; readonly target: string };
+  readonly state: { readonly source: ServerState; readonly target: ServerState } | undefined;
+};
+
+/** The text of a first config.json: everything that replicates today, to be cut down by hand. */
+export function firstConfig(from: FirstConfig): string {
+  const content = {
+    $schema: "config.schema.json",
+    iab: {
+      iabCredDir: from.credentialsFolder,
+      uuid: from.uuid,
+      stopInstance: false,
+      ...(from.healthchecksUrl === undefined ? {} : { healthchecksUrl: from.healthchecksUrl }),
+    },
+    hosts: [
+      { name: from.names.source, role: "source", url: from.sourceUrl },
+      { name: from.names.target, role: "target", url: from.targetUrl },
+    ],
+    projects: from.state === undefined ? [] : projectsOf(from.state.source, from.state.target),
+    // Nothing is pruned until somebody who knows the data says what may go.
+    retention: { hosts: { source: { default: "" }, target: { default: "" } } },
+  };
+  return `${JSON.stringify(content, null, 2)}\n`;
+}
+
+function projectsOf(source: ServerState, target: ServerState): object[] {
+  return source.projects
+    .map(({ name }) => ({
+      name,
+      mode: "pull",
+      instances: source.instances
+        .filter((instance) => instance.project === name && !instance.ephemeral)
+        .map((instance) => ({ name: instance.name, storage: targetPool(rootPool(instance), target.pools) })),
+      volumes: source.volumes.filter((volume) => volume.project === name).map((volume) => volumeEntry(volume, target)),
+    }))
+    .filter(({ instances, volumes }) => instances.length + volumes.length > 0);
+}
+
+function volumeEntry({ name, pool }: Volume, target: ServerState): object {
+  const other = targetPool(pool, target.pools);
+  return { name, storage: pool, ...(other === pool ? {} : { targetStorage: other }) };
+}
+
+function rootPool(instance: Instance): string {
+  const root = Object.values(instance.expandedDevices).find(
+    (device) => device["type"] === "disk" && device["path"] === "/",
+  );
+  return root?.["pool"] ?? "default";
+}
+
+/** The pool of the same name; where the target has none, its first, which a person may have to correct. */
+function targetPool(name: string, pools: readonly Pool[]): string {
+  return pools.some((pool) => pool.name === name) ? name : (pools[0]?.name ?? name);
+}
