@@ -78,6 +78,7 @@ export async function readIdentity(
 /** Keeps a new identity: the key first, so that a certificate never stands there alone for long. */
 export async function writeIdentity(folder: string, identity: ClientIdentity, files: Files): Promise<void> {
   const paths = credentialPaths(folder);
+  await files.privateFolder(folder);
   await files.writePrivate(paths.key, identity.key.reveal());
   await files.writePrivate(paths.certificate, identity.certificate);
 }

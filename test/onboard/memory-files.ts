@@ -20,6 +20,7 @@ export function memoryFiles(initial: Readonly<Record<string, string>> = {}): {
       content.set(path, text);
       written.push(path);
     },
+    privateFolder: async () => undefined,
     async remove(path) {
       content.delete(path);
     },
