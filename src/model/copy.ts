@@ -67,4 +67,8 @@ export type Progress = {
 };
 
 /** What a finished transfer moved; `bytes` is undefined where the servers did not say. */
-export type Copied = { readonly bytes: number | undefined };
+export type Copied = {
+  readonly bytes: number | undefined;
+  /** ZFS through the relay: the GUID of each snapshot that the source offered, by name. */
+  readonly guids?: Readonly<Record<string, string>>;
+};

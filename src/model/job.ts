@@ -10,10 +10,15 @@ export type History = "mirror" | "keep";
 export type Side = "source" | "target";
 export const SIDES: readonly Side[] = ["source", "target"];
 
+/** What to keep, on both sides. */
+export type Policies = Readonly<Record<Side, Policy>>;
+
 type CommonJob = {
   readonly mode: Mode;
   readonly history: History;
-  readonly retention: Readonly<Record<Side, Policy>>;
+  readonly retention: Policies;
+  /** Of a glob: the policies of the workloads that the configuration names apart, by name. They go before `retention`. */
+  readonly retentionByName?: Readonly<Record<string, Policies>>;
   /** For a new replica in a cluster: the member, or `@group`. */
   readonly targetMember: string | undefined;
 };
@@ -35,7 +40,10 @@ export type VolumeJob = CommonJob & {
   readonly target: VolumeUnit;
 };
 
-/** One thing to replicate: from where, to where, how, and what to keep on both sides. */
+/**
+ * One thing to replicate: from where, to where, how, and what to keep on both sides. Where the source's name is a glob
+ * it stands for everything that matches, each going to its own name in the target's place.
+ */
 export type Job = InstanceJob | VolumeJob;
 
 /** The unit on the given side of a job. */

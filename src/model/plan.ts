@@ -25,12 +25,17 @@ export type SnapshotStep = CommonStep & {
   readonly unit: Unit;
   readonly name: string;
   readonly stop: boolean;
+  /** Not before this moment: two snapshots within one second are one to a refresh. Undefined for at once. */
+  readonly notBefore: EpochMs | undefined;
 };
+
+/** Finishes a reseed that died half-way: gives the proven fresh copy on the target the replica's name. */
+export type RenameStep = CommonStep & { readonly kind: "rename"; readonly unit: Unit; readonly name: string };
 
 /** Raises the size of the replica's volume to that of its source, which has outgrown it. */
 export type GrowStep = CommonStep & { readonly kind: "grow"; readonly unit: VolumeUnit; readonly size: string };
 
-/** Takes over a replica that IAB 1.2.0 made: marks it as ours. */
+/** Takes over a replica that IAB 1.2.0 made: marks it as ours, and makes it safe. An empty value removes a key. */
 export type AdoptStep = CommonStep & { readonly kind: "adopt"; readonly unit: Unit; readonly marks: Config };
 
 /** A device the replica is made without. */
@@ -47,11 +52,13 @@ export type CopyStep = CommonStep & {
   /** What the target must list afterwards, with the given `created_at` (to the second) where it is known already. */
   readonly proof: readonly string[];
   readonly dropped: readonly DroppedDevice[];
+  /** What the refresh itself deletes on the target, and why; oldest first. */
+  readonly vanishes: readonly Removal[];
   /** `user.iab.*` keys to set on the replica once the copy is proven. */
   readonly marks: Config;
 };
 
-/** Deletes snapshots of ours on one side. `removals` are oldest first. */
+/** Deletes snapshots of ours on one side, one after the other in the order of `removals`. */
 export type PruneStep = CommonStep & {
   readonly kind: "prune";
   readonly unit: Unit;
@@ -73,11 +80,13 @@ export type ReseedStep = CommonStep & {
   readonly copy: Copy;
   /** The replica that gives way. */
   readonly replaces: Unit;
+  /** The name under which the old replica stays, because it holds what the source has no more; else it is removed. */
+  readonly keepAs: string | undefined;
   readonly proof: readonly string[];
   readonly marks: Config;
 };
 
-export type Step = RecoverStep | SnapshotStep | GrowStep | AdoptStep | CopyStep | PruneStep | ReseedStep;
+export type Step = RecoverStep | SnapshotStep | RenameStep | GrowStep | AdoptStep | CopyStep | PruneStep | ReseedStep;
 
 /** A workload, or a part of its work, that is left out, and why; `failed` when the run cannot be called whole without it. */
 export type Skipped = {
@@ -87,14 +96,32 @@ export type Skipped = {
   readonly hint?: string;
 };
 
+/** What a warning is about, for scripts to tell apart. */
+export type WarningCode =
+  | "device.dropped"
+  | "glob.empty"
+  | "history.lost"
+  | "instance.left-stopped"
+  | "instance.not-stopped"
+  | "member.ignored"
+  | "policy.unmet"
+  | "pool.differs"
+  | "profile.missing"
+  | "reseed.leftover"
+  | "size.behind"
+  | "snapshot.future"
+  | "snapshot.vanishes";
+
 /** Something that a person should know; it stops nothing. */
-export type Warning = { readonly code: string; readonly workload: Unit | undefined; readonly text: string };
+export type Warning = { readonly code: WarningCode; readonly workload: Unit | undefined; readonly text: string };
 
 /** All that a run will do, decided at once. */
 export type Plan = {
   /** The name of this run's snapshots. */
   readonly run: string;
   readonly at: EpochMs;
+  /** The names that the configuration gives the servers. */
+  readonly hosts: Readonly<Record<Side, string>>;
   readonly steps: readonly Step[];
   readonly skipped: readonly Skipped[];
   readonly warnings: readonly Warning[];

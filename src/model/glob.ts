@@ -1,0 +1,24 @@
+const WILD = /[*?[]/;
+
+/** Whether a name in the configuration stands for several: no workload's name holds these characters. */
+export function isGlob(name: string): boolean {
+  return WILD.test(name);
+}
+
+/** Whether the glob stands for this name: `*` any run of characters, `?` one, `[a-c]` one of them, `[!a]` any but. */
+export function globMatches(glob: string, name: string): boolean {
+  return globPattern(glob).test(name);
+}
+
+/** The glob as a regular expression, for those who try many names. */
+export function globPattern(glob: string): RegExp {
+  const parts = glob.match(/\*|\?|\[[!^]?[^\]]+\]|[\s\S]/g) ?? [];
+  return new RegExp(`^${parts.map(partPattern).join("")}$`);
+}
+
+function partPattern(part: string): string {
+  if (part === "*") return ".*";
+  if (part === "?") return ".";
+  if (part.length > 1) return part.replace(/^\[[!^]/, "[^").replaceAll("\\", "\\\\");
+  return part.replace(/[.*+?^${}()|[\]\\]/, "\\$&");
+}
