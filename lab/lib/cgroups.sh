@@ -2,7 +2,7 @@
 # A control group of the lab's own in every hierarchy, so that the groups of its containers can be removed with it.
 # A keeper sits in its leaf "init.scope": LXC makes a container's groups beside the leaf of that name of process 1.
 
-CGROUP=iab-lab-$(printf '%s' "$LAB" | cksum | cut -d' ' -f1)
+CGROUP=iab-lab-$LAB_ID
 
 # Moves this process. Best effort: a machine may keep its control groups to itself.
 join_cgroups() {

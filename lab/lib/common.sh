@@ -11,6 +11,8 @@ STATE=$LAB/state
 LOGS=$LAB/log
 # Every process of this lab carries this word in its command line or its environment: lab/down finds it by that.
 MARK=iab-lab:$LAB
+# A short name of this lab for what has no folder: control groups and bridges.
+LAB_ID=$(printf '%08x' "$(printf '%s' "$LAB" | cksum | cut -d' ' -f1)")
 
 GENERATIONS=(6.0 7.0)
 SIDES=(source target)
@@ -23,6 +25,19 @@ die() {
 
 need_root() {
   [ "$(id -u)" = 0 ] || die "the lab needs root (namespaces, loop devices, mounts): run it with sudo"
+}
+
+# need_packages NAME...: what a bare Debian lacks. The only change that the lab makes to the machine's own packages.
+need_packages() {
+  local name missing=()
+  for name in "$@"; do
+    [ "$(dpkg-query --show --showformat '${db:Status-Status}' "$name" 2>/dev/null)" = installed ] || missing+=("$name")
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  say "installing ${missing[*]} with apt-get"
+  DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends "${missing[@]}" >&2 9>&- ||
+    { apt-get -q update >&2 && DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends "${missing[@]}" >&2; } ||
+    die "cannot install ${missing[*]}"
 }
 
 # The unix sockets of the daemons lie below this folder, and a socket's path ends at 107 characters.

@@ -15,10 +15,9 @@ address_of() {
 # ensure_daemon <generation>-<side>: running, answering, with its pools and its image.
 ensure_daemon() {
   local generation=${1%-*} side=${1#*-} name=$1
-  local root=$CACHE/incus-$generation
   INCUS_DIR=$(incus_dir "$generation" "$side")
-  ensure_keeper "$name" "$root" "$INCUS_DIR" "$LOGS/$name"
-  daemon_of "$name" >/dev/null || run_inside "$name" "$LOGS/$name.log" \
+  ensure_keeper "$name" "$(root_of "$generation")" "$INCUS_DIR" "$LOGS/$name"
+  daemon_of "$name" >/dev/null || run_inside "$name" \
     /usr/libexec/incus/incusd --group root --verbose --logfile "$LOGS/$name/incusd.log"
   write_client "$generation" "$side"
   client "$generation" "$side" admin waitready --timeout 60 || die "Incus $name does not answer: see $LOGS/$name/incusd.log"
@@ -27,8 +26,8 @@ ensure_daemon() {
 
 # A daemon's command line client, as a program of its own: it needs neither the namespace nor libraries of the machine.
 write_client() {
-  local root=$CACHE/incus-$1 directory file
-  directory=$(incus_dir "$1" "$2") file=$LAB/client/incus-$1-$2
+  local root directory file
+  root=$(root_of "$1") directory=$(incus_dir "$1" "$2") file=$LAB/client/incus-$1-$2
   mkdir -p "$LAB/client/$1-$2"
   # A client without a settings file greets its user at every call.
   [ -e "$LAB/client/$1-$2/config.yml" ] || echo "default-remote: local" >"$LAB/client/$1-$2/config.yml"
@@ -66,6 +65,16 @@ END
   fi
   client "$generation" "$side" query /1.0/images/aliases/tiny >/dev/null 2>&1 ||
     client "$generation" "$side" image import "$LAB/tiny.tar.gz" --alias tiny >/dev/null
+  [ "$side" = target ] || ensure_bridge "$generation"
+}
+
+# A managed network that the source has and the target lacks: a bridge without addresses. It is the one thing of the lab
+# that is seen on the machine itself, so its name is the lab's own.
+bridge_of() { echo "iab${1/./}-$LAB_ID"; }
+
+ensure_bridge() {
+  client "$1" source query "/1.0/networks/$(bridge_of "$1")" >/dev/null 2>&1 ||
+    client "$1" source network create "$(bridge_of "$1")" --type=bridge ipv4.address=none ipv6.address=none >/dev/null
 }
 
 # stop_daemon NAME: at once, as a crash would; its containers and mounts stay.

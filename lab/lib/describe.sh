@@ -1,38 +1,82 @@
 # shellcheck shell=bash
-# Writes .lab/lab.json, which tells the tests all they need.
+# Writes .lab/lab.json, which tells the tests all they need. Private to root: it holds the keys of the S3 server.
 
-describe_lab() {
-  {
-    echo '{ "version": 1,'
-    echo "  \"directory\": \"$LAB\","
-    echo '  "incus": {'
-    describe_generation 6.0 && echo ','
-    describe_generation 7.0
-    echo '  }'
-    echo '}'
-  } | write_file "$LAB/lab.json"
+describe_lab() (
+  umask 077
+  write_file "$LAB/lab.json" <<END
+{
+  "version": 1,
+  "directory": "$LAB",
+  "incus": {
+    "6.0": $(describe_generation 6.0),
+    "7.0": $(describe_generation 7.0)
+  },
+  "kopia": $(describe_kopia),
+  "s3": $(describe_s3),
+  "sftp": {
+    "host": "$(sftp_address)",
+    "port": $SFTP_PORT,
+    "user": "root",
+    "keyFile": "$LAB/sftp/client-key",
+    "knownHostsFile": "$LAB/sftp/known-hosts",
+    "path": "$LAB/sftp/files"
+  }
 }
+END
+)
 
 describe_generation() {
-  printf '    "%s": { "version": "%s",\n' "$1" "$(cat "$CACHE/incus-$1/.version")"
-  describe_daemon "$1" source && echo ','
-  describe_daemon "$1" target
-  printf '    }'
+  cat <<END
+{
+      "version": "$(cat "$(root_of "$1")/.version")",
+      "source": $(describe_daemon "$1" source),
+      "target": $(describe_daemon "$1" target)
+    }
+END
 }
 
 # storageDir is where the machine sees the pools: inside the daemon's namespace, through its keeper.
 describe_daemon() {
-  local generation=$1 side=$2 name=$1-$2 directory
-  directory=$(incus_dir "$1" "$2")
-  printf '      "%s": {
-        "url": "https://%s:%s",
-        "socket": "%s/unix.socket",
-        "certificate": "%s/server.crt",
-        "incusDir": "%s",
-        "storageDir": "/proc/%s/root%s/storage-pools",
+  local name=$1-$2 directory keeper
+  directory=$(incus_dir "$1" "$2") keeper=$(keeper_of "$name")
+  cat <<END
+{
+        "url": "https://$(address_of "$1" "$2"):$HTTPS_PORT",
+        "socket": "$directory/unix.socket",
+        "certificate": "$directory/server.crt",
+        "incusDir": "$directory",
+        "storageDir": "/proc/$keeper/root$directory/storage-pools",
         "pools": { "btrfs": "local", "btrfs2": "tank", "dir": "plain" },
-        "client": "%s/client/incus-%s",
-        "pid": %s, "keeperPid": %s
-      }' "$side" "$(address_of "$generation" "$side")" "$HTTPS_PORT" "$directory" "$directory" "$directory" \
-    "$(keeper_of "$name")" "$directory" "$LAB" "$name" "$(daemon_of "$name")" "$(keeper_of "$name")"
+        "networks": [$([ "$2" = target ] || echo "\"$(bridge_of "$1")\"")],
+        "client": "$LAB/client/incus-$name",
+        "pid": $(daemon_of "$name"),
+        "keeperPid": $keeper
+      }
+END
+}
+
+# A program that could not be had is named with the reason, and whoever needs it fails with that.
+describe_kopia() {
+  if [ -x "$(tool_path kopia)" ]; then
+    echo "{ \"path\": \"$(tool_path kopia)\", \"version\": \"$(version_of kopia)\" }"
+  else
+    echo "{ \"missing\": \"$(cat "$STATE/missing-kopia")\" }"
+  fi
+}
+
+describe_s3() {
+  if [ ! -x "$(tool_path s3)" ]; then
+    echo "{ \"missing\": \"$(cat "$STATE/missing-s3")\" }"
+    return
+  fi
+  local keys
+  # shellcheck source=/dev/null
+  keys=$(. "$LAB/s3/credentials" && echo "\"accessKey\": \"$ROOT_ACCESS_KEY\", \"secretKey\": \"$ROOT_SECRET_KEY\"")
+  cat <<END
+{
+    "dataDir": "$LAB/s3/data",
+    "plain": { "endpoint": "$(s3_address):$S3_PORT", $keys },
+    "tls": { "endpoint": "$(s3_address):$S3_TLS_PORT", $keys, "caFile": "$LAB/s3/ca.pem" }
+  }
+END
 }

@@ -18,7 +18,6 @@ ensure_keeper() {
   keeper_of "$name" >/dev/null && return
   mkdir -p "$STATE/$name" "$@"
   rm -f "$STATE/$name/keeper" "$STATE/$name/daemon"
-  # The folder of the state has to be seen inside as well: the keeper's number is written from there.
   IAB_LAB_MARK=$MARK IAB_LAB_DIR=$LAB setsid unshare --mount --pid --fork --kill-child --propagation private \
     "$LAB_SOURCE/lib/namespace-init" "$MARK" "$root" "$STATE/$name/keeper" "$STATE/$name" "$@" \
     </dev/null >"$LOGS/$name-namespace.log" 2>&1 9>&- &
@@ -26,28 +25,38 @@ ensure_keeper() {
   await 10 keeper_of "$name" >/dev/null || die "cannot make the namespace of $name: $(tail -n 3 "$LOGS/$name-namespace.log")"
 }
 
-# run_inside NAME LOG COMMAND...: starts a process that stays, and writes its number (the machine's) to $STATE/NAME/daemon.
+# run_inside NAME COMMAND...: starts a process that stays, in the namespace that is its home, and writes the number by
+# which the machine knows it to $STATE/NAME/daemon.
 run_inside() {
-  local name=$1 log=$2 keeper
-  shift 2
-  keeper=$(keeper_of "$name") || die "the namespace of $name is gone: run lab/up"
+  local name=$1 log=$LOGS/$1.log keeper
+  keeper=$(keeper_of "$(home_of "$1")") || die "the namespace of $1 is gone: run lab/up"
+  shift
+  mkdir -p "$STATE/$name"
   rm -f "$STATE/$name/daemon"
   # shellcheck disable=SC2016
   env -i IAB_LAB_MARK="$MARK" INCUS_DIR="${INCUS_DIR:-}" HOME=/root LANG=C.UTF-8 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     setsid nsenter --target "$keeper" --mount --pid -- /bin/sh -c '
       read -r pid rest </proc/self/fd/7/self/stat
-      echo "$pid" >"$1.new" && mv "$1.new" "$1"
-      shift
+      echo "$pid" >/proc/self/fd/8
       ulimit -n 1048576 2>/dev/null
-      exec "$@" 7<&-' sh "$STATE/$name/daemon" "$@" \
-    </dev/null >>"$log" 2>&1 7</proc 9>&- &
+      exec "$@" 7<&- 8>&-' sh "$@" \
+    </dev/null >>"$log" 2>&1 7</proc 8>"$STATE/$name/daemon" 9>&- &
   disown
   await 10 daemon_of "$name" >/dev/null || die "cannot start $name: $(tail -n 3 "$log")"
 }
 
+# The number of a running daemon: a process of that number which lives in the namespace that is its home.
 daemon_of() {
-  local pid
-  pid=$(cat "$STATE/$1/daemon" 2>/dev/null) && is_ours "$pid" && echo "$pid"
+  local pid keeper
+  keeper=$(keeper_of "$(home_of "$1")") && pid=$(cat "$STATE/$1/daemon" 2>/dev/null) && [ -n "$pid" ] || return 1
+  [ "/proc/$pid/ns/pid" -ef "/proc/$keeper/ns/pid" ] && echo "$pid"
+}
+
+home_of() {
+  case $1 in
+    s3-* | sftp) echo services ;;
+    *) echo "$1" ;;
+  esac
 }
 
 # await SECONDS COMMAND...: tries until it succeeds.

@@ -3,8 +3,13 @@
 # Nothing of the machine's own packages is read or changed.
 
 # What Debian takes for granted in every system, and what the daemons run.
-ROOT_PACKAGES=(base-files base-passwd bash btrfs-progs coreutils dash e2fsprogs findutils grep gzip hostname
-  busybox-static incus-base incus-client iproute2 mount procps rsync sed tar util-linux xz-utils)
+ROOT_PACKAGES=(base-files base-passwd bash btrfs-progs busybox-static coreutils dash dnsmasq-base e2fsprogs findutils
+  grep gzip hostname incus-base incus-client iproute2 mount openssh-client openssh-server openssl procps rsync sed tar
+  util-linux xz-utils)
+
+# Where the root of a generation lies. Another recipe makes another root: a running lab may still stand on the old one.
+RECIPE=$(cksum <"${BASH_SOURCE[0]}" | cut -d' ' -f1)
+root_of() { echo "$CACHE/incus-$1-$RECIPE"; }
 
 debian_mirror() {
   local found
@@ -63,13 +68,14 @@ download_packages() {
     sed -n "s/^'[^']*' \([^ ]*\) .*/\1/p"
 }
 
-# Unpacks the root of a generation into the cache and prints its folder; at once where it is there already.
-incus_root() {
-  with_lock "$CACHE/incus-$1.lock" incus_root_locked "$1"
+# Unpacks the root of a generation into the cache; done at once where it is there already.
+ensure_root() {
+  with_lock "$CACHE/incus-$1.lock" ensure_root_locked "$1"
 }
 
-incus_root_locked() {
-  local generation=$1 root=$CACHE/incus-$1 suites
+ensure_root_locked() {
+  local generation=$1 root suites
+  root=$(root_of "$1")
   if [ ! -e "$root/.complete" ]; then
     say "Incus $generation: taking it and its libraries from Debian's packages"
     for suites in $(suites_of "$generation"); do
@@ -78,7 +84,6 @@ incus_root_locked() {
     done
     [ -e "$root/.complete" ] || die "Debian's packages do not have Incus $generation; the log is $LOGS/packages-$generation.log"
   fi
-  echo "$root"
 }
 
 unpack_incus() {
@@ -101,6 +106,7 @@ finish_root() {
   local root=$1
   cp "$root/usr/share/base-passwd/passwd.master" "$root/etc/passwd"
   cp "$root/usr/share/base-passwd/group.master" "$root/etc/group"
+  echo "sshd:x:100:65534::/run/sshd:/usr/sbin/nologin" >>"$root/etc/passwd"
   cp "$root/usr/share/base-files/nsswitch.conf" "$root/etc/nsswitch.conf" 2>/dev/null || echo "hosts: files dns" >"$root/etc/nsswitch.conf"
   printf '127.0.0.1 localhost\n' >"$root/etc/hosts"
   echo "root:1000000:1000000000" | tee "$root/etc/subuid" >"$root/etc/subgid"
