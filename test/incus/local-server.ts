@@ -1,0 +1,111 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { createServer } from "node:https";
+import type { AddressInfo, Server as NetServer } from "node:net";
+import type { TLSSocket } from "node:tls";
+import { onTestFinished } from "vitest";
+import { WebSocketServer } from "ws";
+import { type Connection, type ConnectionOptions, openConnection } from "../../src/incus/connection.ts";
+import type { Credentials } from "../../src/incus/tls.ts";
+import type { Clock } from "../../src/model/ports.ts";
+import { Secret } from "../../src/model/secret.ts";
+import { makeCertificate, type TestCertificate } from "./certificates.ts";
+
+export type Exchange = {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly path: string;
+  readonly query: URLSearchParams;
+};
+
+export type LocalServer = {
+  readonly url: string;
+  readonly certificate: TestCertificate;
+  /** `GET /1.0` and so on, in the order they came. */
+  readonly requests: readonly string[];
+  /** Every connection that completed its handshake. */
+  readonly sockets: ReadonlySet<TLSSocket>;
+  readonly websockets: WebSocketServer;
+};
+
+export const serverCertificate = makeCertificate();
+export const clientCertificate = makeCertificate({ name: "iab" });
+
+/** An https server on loopback that lives as long as the test. */
+export async function serve(
+  handler: (exchange: Exchange) => void,
+  certificate: TestCertificate = serverCertificate,
+): Promise<LocalServer> {
+  const requests: string[] = [];
+  const sockets = new Set<TLSSocket>();
+  const server = createServer(
+    { cert: certificate.certificate, key: certificate.key, requestCert: true, rejectUnauthorized: false },
+    (request, response) => {
+      const url = new URL(request.url ?? "/", "https://local");
+      requests.push(`${request.method} ${url.pathname}${url.search}`);
+      handler({ request, response, path: url.pathname, query: url.searchParams });
+    },
+  );
+  const websockets = new WebSocketServer({ server, perMessageDeflate: false });
+  server.on("secureConnection", (socket) => {
+    sockets.add(socket);
+    socket.on("error", () => {});
+  });
+  const port = await listening(server);
+  onTestFinished(() => {
+    for (const websocket of websockets.clients) websocket.terminate();
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  return { url: `https://127.0.0.1:${port}`, certificate, requests, sockets, websockets };
+}
+
+/** The port of a server that listens from now on. */
+export function listening(server: NetServer): Promise<number> {
+  return new Promise((resolve) => {
+    server.listen(0, "127.0.0.1", () => resolve((server.address() as AddressInfo).port));
+  });
+}
+
+export function credentialsFor(certificate: TestCertificate): Credentials {
+  return { certificate: clientCertificate.certificate, key: new Secret(clientCertificate.key), pin: certificate.certificate };
+}
+
+/** A connection that lives as long as the test. */
+export function connectTo(
+  server: Pick<LocalServer, "url" | "certificate">,
+  options: Partial<ConnectionOptions> = {},
+): Connection {
+  const { url, certificate } = server;
+  const connection = openConnection({ host: "prod", url, credentials: credentialsFor(certificate), clock: quickClock(), ...options });
+  onTestFinished(() => connection.close());
+  return connection;
+}
+
+/** A clock that never lets anyone wait: who sleeps wakes at once, and that much later. */
+export function quickClock(): Clock & { readonly slept: readonly number[] } {
+  let now = Date.UTC(2026, 0, 1);
+  const slept: number[] = [];
+  return {
+    slept,
+    now: () => now,
+    sleep: async (durationMs, signal) => {
+      signal.throwIfAborted();
+      slept.push(durationMs);
+      await new Promise((resolve) => setImmediate(resolve));
+      now += durationMs;
+      signal.throwIfAborted();
+    },
+  };
+}
+
+/** Answers as Incus does where all is well. */
+export function sync(response: ServerResponse, metadata: unknown, headers: Record<string, string> = {}): void {
+  response.writeHead(200, { "content-type": "application/json", ...headers });
+  response.end(JSON.stringify({ type: "sync", status: "Success", status_code: 200, operation: "", error_code: 0, error: "", metadata }));
+}
+
+/** Answers as Incus does where it refuses. */
+export function refuse(response: ServerResponse, status: number, error: string, httpStatus = status): void {
+  response.writeHead(httpStatus, { "content-type": "application/json" });
+  response.end(JSON.stringify({ type: "error", status: "", status_code: 0, operation: "", error_code: status, error, metadata: null }));
+}
