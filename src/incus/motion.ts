@@ -8,7 +8,7 @@ import { progressOf } from "./progress.ts";
 /** Whether an operation moves: as long as it does, it may take whatever time it needs. */
 export type Motion = {
   /** Takes note of what was seen or heard of it, and tells its progress. */
-  note(operation: Operation): void;
+  note(operation: Operation | undefined): void;
   /** Gives it up once nothing has moved for too long. */
   check(): void;
 };
@@ -28,6 +28,7 @@ export function watchMotion(operation: Operation, options: MotionOptions): Motio
   let seen = fingerprint(operation);
   return {
     note(next) {
+      if (next === undefined) return;
       const now = fingerprint(next);
       if (now === seen) return;
       seen = now;

@@ -71,7 +71,7 @@ export function watchOperations(connection: Connection, clock: Clock, silentMs: 
         continue;
       }
       answeredAt = clock.now();
-      if (seen.state === "running" && seen.operation !== undefined) motion.note(seen.operation);
+      if (seen.state === "running") motion.note(seen.operation);
       motion.check();
     }
   }
@@ -82,7 +82,7 @@ export function watchOperations(connection: Connection, clock: Clock, silentMs: 
     const until = clock.now() + (heard.isLive() ? LOOK_EVERY_MS : unheardMs);
     while (clock.now() < until) {
       const latest = heard.latest(id);
-      if (latest !== undefined) motion.note(latest);
+      motion.note(latest);
       if (latest !== undefined && isFinal(latest)) return;
       await nextOr(heard, id, until - clock.now(), signal);
     }

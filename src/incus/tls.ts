@@ -55,7 +55,7 @@ export function fingerprintOf(pem: string, host: string): string {
 }
 
 /** How the certificate that was found differs from the one that has to be there. */
-export function mismatch(address: Address, seen: string, expected: string): AgentError {
+function mismatch(address: Address, seen: string, expected: string): AgentError {
   return new AgentError(
     "trust.mismatch",
     `Cannot trust ${address.host} (${address.url.origin}): its certificate has the fingerprint ${seen}, and ${expected} is expected`,

@@ -17,6 +17,13 @@ export type Exchange = {
   readonly query: URLSearchParams;
 };
 
+/** How a connection came about, and the fingerprint of the client's certificate. */
+export type TlsSession = {
+  readonly client: string | undefined;
+  readonly protocol: string | null;
+  readonly resumed: boolean;
+};
+
 export type LocalServer = {
   readonly url: string;
   readonly certificate: TestCertificate;
@@ -25,6 +32,9 @@ export type LocalServer = {
   /** Every connection that completed its handshake. */
   readonly sockets: ReadonlySet<TLSSocket>;
   readonly websockets: WebSocketServer;
+  readonly sessions: readonly TlsSession[];
+  /** From the next connection on. */
+  setCertificate(certificate: TestCertificate): void;
 };
 
 export const serverCertificate = makeCertificate();
@@ -37,6 +47,7 @@ export async function serve(
 ): Promise<LocalServer> {
   const requests: string[] = [];
   const sockets = new Set<TLSSocket>();
+  const sessions: TlsSession[] = [];
   const server = createServer(
     { cert: certificate.certificate, key: certificate.key, requestCert: true, rejectUnauthorized: false },
     (request, response) => {
@@ -48,6 +59,8 @@ export async function serve(
   const websockets = new WebSocketServer({ server, perMessageDeflate: false });
   server.on("secureConnection", (socket) => {
     sockets.add(socket);
+    const [client, protocol] = [fingerprintOfPeer(socket), socket.getProtocol()];
+    sessions.push({ client, protocol, resumed: socket.isSessionReused() });
     socket.on("error", () => {});
   });
   const port = await listening(server);
@@ -56,7 +69,20 @@ export async function serve(
     for (const socket of sockets) socket.destroy();
     server.close();
   });
-  return { url: `https://127.0.0.1:${port}`, certificate, requests, sockets, websockets };
+  return {
+    url: `https://127.0.0.1:${port}`,
+    certificate,
+    requests,
+    sockets,
+    websockets,
+    sessions,
+    setCertificate: ({ certificate: cert, key }) => server.setSecureContext({ cert, key }),
+  };
+}
+
+/** Of the client's certificate; undefined where it showed none. */
+export function fingerprintOfPeer(socket: TLSSocket): string | undefined {
+  return socket.getPeerX509Certificate()?.fingerprint256.replaceAll(":", "").toLowerCase();
 }
 
 /** The port of a server that listens from now on. */
@@ -67,7 +93,11 @@ export function listening(server: NetServer): Promise<number> {
 }
 
 export function credentialsFor(certificate: TestCertificate): Credentials {
-  return { certificate: clientCertificate.certificate, key: new Secret(clientCertificate.key), pin: certificate.certificate };
+  return {
+    certificate: clientCertificate.certificate,
+    key: new Secret(clientCertificate.key),
+    pin: certificate.certificate,
+  };
 }
 
 /** A connection that lives as long as the test. */
@@ -76,7 +106,13 @@ export function connectTo(
   options: Partial<ConnectionOptions> = {},
 ): Connection {
   const { url, certificate } = server;
-  const connection = openConnection({ host: "prod", url, credentials: credentialsFor(certificate), clock: quickClock(), ...options });
+  const connection = openConnection({
+    host: "prod",
+    url,
+    credentials: credentialsFor(certificate),
+    clock: quickClock(),
+    ...options,
+  });
   onTestFinished(() => connection.close());
   return connection;
 }
@@ -101,11 +137,31 @@ export function quickClock(): Clock & { readonly slept: readonly number[] } {
 /** Answers as Incus does where all is well. */
 export function sync(response: ServerResponse, metadata: unknown, headers: Record<string, string> = {}): void {
   response.writeHead(200, { "content-type": "application/json", ...headers });
-  response.end(JSON.stringify({ type: "sync", status: "Success", status_code: 200, operation: "", error_code: 0, error: "", metadata }));
+  response.end(
+    JSON.stringify({
+      type: "sync",
+      status: "Success",
+      status_code: 200,
+      operation: "",
+      error_code: 0,
+      error: "",
+      metadata,
+    }),
+  );
 }
 
 /** Answers as Incus does where it refuses. */
 export function refuse(response: ServerResponse, status: number, error: string, httpStatus = status): void {
   response.writeHead(httpStatus, { "content-type": "application/json" });
-  response.end(JSON.stringify({ type: "error", status: "", status_code: 0, operation: "", error_code: status, error, metadata: null }));
+  response.end(
+    JSON.stringify({
+      type: "error",
+      status: "",
+      status_code: 0,
+      operation: "",
+      error_code: status,
+      error,
+      metadata: null,
+    }),
+  );
 }
