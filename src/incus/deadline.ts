@@ -1,3 +1,5 @@
+import { setMaxListeners } from "node:events";
+
 /** What a wait is ended with when its own time is up, rather than its caller's. */
 export class DeadlineError extends Error {
   override readonly name = "DeadlineError";
@@ -12,22 +14,28 @@ export async function withDeadline<T>(
   signal.throwIfAborted();
   const both = new AbortController();
   const timer = setTimeout(() => both.abort(new DeadlineError(`no answer within ${timeoutMs} ms`)), timeoutMs);
-  const onAbort = () => both.abort(signal.reason);
-  signal.addEventListener("abort", onAbort, { once: true });
+  const letGo = onAbort(signal, () => both.abort(signal.reason));
   try {
     return await untilAborted(work(both.signal), both.signal);
   } finally {
     clearTimeout(timer);
-    signal.removeEventListener("abort", onAbort);
+    letGo();
   }
+}
+
+/** Calls back when the signal is aborted, now or later, until the returned function is called. */
+export function onAbort(signal: AbortSignal, callback: () => void): () => void {
+  // A run has one signal, and hundreds that wait under it: that many listeners are no leak.
+  setMaxListeners(0, signal);
+  signal.addEventListener("abort", callback, { once: true });
+  if (signal.aborted) callback();
+  return () => signal.removeEventListener("abort", callback);
 }
 
 /** The work's result, or the abort at once: not every library lets go the moment it is told to. */
 function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason);
-    if (signal.aborted) onAbort();
-    signal.addEventListener("abort", onAbort, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
+    const letGo = onAbort(signal, () => reject(signal.reason));
+    work.then(resolve, reject).finally(letGo);
   });
 }

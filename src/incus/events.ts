@@ -4,6 +4,7 @@ import { z } from "zod";
 import type { Clock } from "../model/ports.ts";
 import { Operation } from "./answer.ts";
 import type { Connection } from "./connection.ts";
+import { onAbort } from "./deadline.ts";
 
 /** What a server tells of its operations by itself: a hint that comes early, and may not come at all. */
 export type Events = {
@@ -50,8 +51,11 @@ export function listen(connection: Connection, clock: Clock): Events {
     const websocket = await connection.openWebsocket(PATH, closing.signal);
     await new Promise<void>((resolve) => {
       websocket.on("message", onFrame);
-      websocket.once("close", () => resolve());
-      closing.signal.addEventListener("abort", () => websocket.terminate(), { once: true });
+      websocket.once("close", () => {
+        letGo();
+        resolve();
+      });
+      const letGo = onAbort(closing.signal, () => websocket.terminate());
       websocket.resume();
       setLive(true);
     });
@@ -77,14 +81,14 @@ export function listen(connection: Connection, clock: Clock): Events {
     latest: (id) => remembered.get(id),
     next: (id, signal) =>
       new Promise((resolve) => {
+        if (signal.aborted) return resolve();
         const wake = () => {
           for (const name of [id, "socket"]) news.off(name, wake);
-          signal.removeEventListener("abort", wake);
+          letGo();
           resolve();
         };
         for (const name of [id, "socket"]) news.on(name, wake);
-        signal.addEventListener("abort", wake, { once: true });
-        if (signal.aborted) wake();
+        const letGo = onAbort(signal, wake);
       }),
     close: () => closing.abort(),
   };

@@ -1,4 +1,4 @@
-import type { Pool } from "undici";
+import { errors, type Pool } from "undici";
 import { AgentError } from "../model/errors.ts";
 import { type Asked, badReply, type Reply } from "./answer.ts";
 import type { Address } from "./tls.ts";
@@ -95,5 +95,5 @@ function bodyFailure(address: Address, asked: Asked, cause: unknown): unknown {
 
 /** Not a broken line, but something that undici's parser could not make sense of. */
 function isNotHttp(cause: unknown): boolean {
-  return /^HPE_|^UND_ERR_(RES_|HEADERS_OVERFLOW)/.test(errorCode(cause));
+  return cause instanceof errors.HTTPParserError || /^UND_ERR_(RES_|HEADERS_OVERFLOW)/.test(errorCode(cause));
 }

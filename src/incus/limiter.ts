@@ -1,3 +1,5 @@
+import { onAbort } from "./deadline.ts";
+
 /** Lets so many run at a time; the others wait their turn, in order, or until they are aborted. */
 export type Limiter = <T>(work: () => Promise<T>, signal: AbortSignal) => Promise<T>;
 
@@ -13,16 +15,15 @@ export function limiter(most: number): Limiter {
     }
     // The one who leaves hands its place on, so `running` stays as it is.
     await new Promise<void>((resolve, reject) => {
-      const onAbort = () => {
-        waiting.splice(waiting.indexOf(enter), 1);
-        reject(signal.reason);
-      };
       const enter = () => {
-        signal.removeEventListener("abort", onAbort);
+        letGo();
         resolve();
       };
-      signal.addEventListener("abort", onAbort, { once: true });
       waiting.push(enter);
+      const letGo = onAbort(signal, () => {
+        waiting.splice(waiting.indexOf(enter), 1);
+        reject(signal.reason);
+      });
     });
   }
 

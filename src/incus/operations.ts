@@ -4,6 +4,7 @@ import type { Clock } from "../model/ports.ts";
 import { type EpochMs, MINUTE_MS } from "../model/time.ts";
 import type { Operation } from "./answer.ts";
 import type { Connection } from "./connection.ts";
+import { onAbort } from "./deadline.ts";
 import { type Events, listen } from "./events.ts";
 import { isFinal, type Look, look, lookOf } from "./look.ts";
 import { type Motion, watchMotion } from "./motion.ts";
@@ -89,16 +90,15 @@ export function watchOperations(connection: Connection, clock: Clock, silentMs: 
   }
 
   async function nextOr(heard: Events, id: string, timeoutMs: number, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
     const over = new AbortController();
-    const onAbort = () => over.abort();
-    signal.addEventListener("abort", onAbort, { once: true });
+    const letGo = onAbort(signal, () => over.abort());
     try {
-      signal.throwIfAborted();
       await Promise.race([heard.next(id, over.signal), clock.sleep(timeoutMs, over.signal).catch(() => {})]);
       signal.throwIfAborted();
     } finally {
       over.abort();
-      signal.removeEventListener("abort", onAbort);
+      letGo();
     }
   }
 

@@ -33,6 +33,8 @@ export type LocalServer = {
   readonly sockets: ReadonlySet<TLSSocket>;
   readonly websockets: WebSocketServer;
   readonly sessions: readonly TlsSession[];
+  /** Answers every later upgrade with this in place of a websocket. */
+  refuseUpgrades(status: number, body: string): void;
   /** From the next connection on. */
   setCertificate(certificate: TestCertificate): void;
 };
@@ -56,7 +58,14 @@ export async function serve(
       handler({ request, response, path: url.pathname, query: url.searchParams });
     },
   );
-  const websockets = new WebSocketServer({ server, perMessageDeflate: false });
+  const websockets = new WebSocketServer({ noServer: true, perMessageDeflate: false });
+  let refusal: string | undefined;
+  server.on("upgrade", (request, socket, head) => {
+    requests.push(`UPGRADE ${request.url}`);
+    if (refusal !== undefined) socket.end(refusal);
+    else
+      websockets.handleUpgrade(request, socket, head, (websocket) => websockets.emit("connection", websocket, request));
+  });
   server.on("secureConnection", (socket) => {
     sockets.add(socket);
     const [client, protocol] = [fingerprintOfPeer(socket), socket.getProtocol()];
@@ -76,6 +85,9 @@ export async function serve(
     sockets,
     websockets,
     sessions,
+    refuseUpgrades: (status, body) => {
+      refusal = `HTTP/1.1 ${status} No\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`;
+    },
     setCertificate: ({ certificate: cert, key }) => server.setSecureContext({ cert, key }),
   };
 }
@@ -153,15 +165,17 @@ export function sync(response: ServerResponse, metadata: unknown, headers: Recor
 /** Answers as Incus does where it refuses. */
 export function refuse(response: ServerResponse, status: number, error: string, httpStatus = status): void {
   response.writeHead(httpStatus, { "content-type": "application/json" });
-  response.end(
-    JSON.stringify({
-      type: "error",
-      status: "",
-      status_code: 0,
-      operation: "",
-      error_code: status,
-      error,
-      metadata: null,
-    }),
-  );
+  response.end(errorBody(status, error));
+}
+
+export function errorBody(status: number, error: string): string {
+  return JSON.stringify({
+    type: "error",
+    status: "",
+    status_code: 0,
+    operation: "",
+    error_code: status,
+    error,
+    metadata: null,
+  });
 }
