@@ -146,6 +146,17 @@ export function quickClock(): Clock & { readonly slept: readonly number[] } {
   };
 }
 
+/** A clock that stands still: who sleeps wakes only by being aborted. */
+export function stillClock(): Clock {
+  return {
+    now: () => Date.UTC(2026, 0, 1),
+    sleep: (_, signal) =>
+      new Promise((_resolve, reject) => {
+        signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+      }),
+  };
+}
+
 /** Answers as Incus does where all is well. */
 export function sync(response: ServerResponse, metadata: unknown, headers: Record<string, string> = {}): void {
   response.writeHead(200, { "content-type": "application/json", ...headers });
