@@ -14,6 +14,7 @@ const EXIT_BY_CODE = {
   "incus.bad-reply": 5,
   "incus.operation-failed": 5,
   "copy.unproven": 3,
+  "instance.down": 3,
   "history.refused": 3,
   "trust.mismatch": 5,
   "trust.token": 5,

@@ -9,6 +9,8 @@ export type ErrorCode =
   | "incus.bad-reply"
   | "incus.operation-failed"
   | "copy.unproven"
+  /** An instance was stopped for its snapshot and could not be started again. */
+  | "instance.down"
   | "history.refused"
   | "trust.mismatch"
   | "trust.token"
@@ -37,12 +39,9 @@ export class AgentError extends Error {
 export class IncusRefusal extends AgentError {
   override readonly name = "IncusRefusal";
   readonly status: number;
-  /** The server's own words, which differ between its releases: a hint for people, and no more. */
-  readonly reason: string;
 
-  constructor(status: number, message: string, more: Extra & { readonly reason?: string } = {}) {
+  constructor(status: number, message: string, more: Extra = {}) {
     super("incus.refused", message, more);
     this.status = status;
-    this.reason = more.reason ?? message;
   }
 }

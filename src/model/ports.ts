@@ -1,7 +1,7 @@
 import type { Copied, Copy, Progress } from "./copy.ts";
 import type { Secret } from "./secret.ts";
 import type { Snapshot } from "./snapshot.ts";
-import type { Config, Instance, Network, Pool, Profile, Project, ServerFacts, Volume } from "./state.ts";
+import type { Config, Devices, Instance, Network, Pool, Profile, Project, ServerFacts, Volume } from "./state.ts";
 import type { EpochMs } from "./time.ts";
 import type { InstanceUnit, Unit } from "./unit.ts";
 
@@ -93,6 +93,8 @@ export type ServerReader = {
   snapshots(unit: Unit, signal: AbortSignal): Promise<readonly Snapshot[]>;
   /** One instance as it is now; undefined if there is none. */
   instance(unit: InstanceUnit, signal: AbortSignal): Promise<Instance | undefined>;
+  /** Whether the server is at work on the instance: a change of its state, a transfer. */
+  isBusy(unit: InstanceUnit, signal: AbortSignal): Promise<boolean>;
 };
 
 export type StateChange = "start" | "stop" | "freeze" | "unfreeze";
@@ -110,6 +112,9 @@ export type ServerWriter = {
   ): Promise<void>;
   /** Sets keys, and removes those that are empty; all else, the description too, stays as it is. */
   patchConfig(unit: Unit, config: Config, signal: AbortSignal): Promise<void>;
+  /** Sets the given devices of an instance as they are given; its other devices stay as they are. */
+  patchDevices(unit: InstanceUnit, devices: Devices, signal: AbortSignal): Promise<void>;
+  /** Instances that have a renamed volume follow it to its new name, as Incus has it. */
   rename(unit: Unit, name: string, signal: AbortSignal): Promise<void>;
   /** Deletes the whole unit with its snapshots. */
   remove(unit: Unit, signal: AbortSignal): Promise<void>;

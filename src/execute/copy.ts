@@ -1,0 +1,28 @@
+import type { Copied, Progress } from "../model/copy.ts";
+import { MARKS } from "../model/marks.ts";
+import type { CopyStep } from "../model/plan.ts";
+import type { Servers } from "../model/ports.ts";
+import type { Config } from "../model/state.ts";
+import type { Done } from "./execute-plan.ts";
+import { prove } from "./prove.ts";
+
+/** Brings the target to the source's state, proves that it is there, and only then notes it on the replica. */
+export async function copyAndProve(
+  step: CopyStep,
+  servers: Servers,
+  onProgress: (progress: Progress) => void,
+  signal: AbortSignal,
+): Promise<Done> {
+  const copied = await servers.copy(step.copy, onProgress, signal);
+  await prove(step.copy, step.proof, servers, signal);
+  await servers.target.patchConfig(step.copy.target, { ...step.marks, ...guidMarks(step, copied) }, signal);
+  return { bytes: copied.bytes };
+}
+
+// Once the source has forgotten a snapshot nobody else can tell its GUID.
+function guidMarks({ copy, proof }: CopyStep, { guids }: Copied): Config {
+  if (guids === undefined) return {};
+  const known = new Map(Object.entries(guids));
+  for (const { name, guid } of copy.keep) if (guid !== undefined) known.set(name, guid);
+  return { [MARKS.guids]: JSON.stringify(Object.fromEntries([...known].filter(([name]) => proof.includes(name)))) };
+}

@@ -1,0 +1,51 @@
+import { AgentError, IncusRefusal } from "../model/errors.ts";
+import type { Side } from "../model/job.ts";
+import type { PruneStep } from "../model/plan.ts";
+import type { Server } from "../model/ports.ts";
+import { unitLabel } from "../model/unit.ts";
+import type { Done } from "./execute-plan.ts";
+
+/** Deletes what the plan says, oldest first; on a mirror only what the source has really lost. */
+export async function prune(
+  step: PruneStep,
+  servers: Readonly<Record<Side, Server>>,
+  signal: AbortSignal,
+): Promise<Done> {
+  const server = servers[step.side];
+  const still = step.onlyIfGoneFrom && (await namesOf(servers.source, step.onlyIfGoneFrom, signal));
+  const names = step.removals.map(({ name }) => name).filter((name) => !still?.has(name));
+  const failures = new Map<string, unknown>();
+  for (const name of names) {
+    signal.throwIfAborted();
+    // One that cannot be deleted is no reason to keep the others.
+    const [deleted] = await Promise.allSettled([deleteOnce(server, step, name, signal)]);
+    if (deleted.status === "rejected") failures.set(name, deleted.reason);
+  }
+  signal.throwIfAborted();
+  // A reply that was lost on its way says nothing of the snapshot: the list does.
+  const left = failures.size > 0 ? await namesOf(server, step.unit, signal) : new Set<string>();
+  const failed = [...failures].filter(([name]) => left.has(name));
+  if (failed.length > 0) throw notDeleted(step, failed);
+  return { removed: names };
+}
+
+async function deleteOnce(server: Server, step: PruneStep, name: string, signal: AbortSignal): Promise<void> {
+  try {
+    await server.deleteSnapshot(step.unit, name, signal);
+  } catch (error) {
+    // Gone already, as it should be.
+    if (!(error instanceof IncusRefusal && error.status === 404)) throw error;
+  }
+}
+
+async function namesOf(server: Server, unit: PruneStep["unit"], signal: AbortSignal): Promise<Set<string>> {
+  return new Set((await server.snapshots(unit, signal)).map(({ name }) => name));
+}
+
+function notDeleted(step: PruneStep, failed: readonly (readonly [string, unknown])[]): AgentError {
+  const [[, cause] = []] = failed;
+  const names = failed.map(([name]) => name).join(", ");
+  const why = cause instanceof Error ? cause.message : String(cause);
+  const of = `${unitLabel(step.unit)} on the ${step.side}`;
+  return new AgentError("incus.operation-failed", `Cannot delete ${names} of ${of}: ${why}`, { cause });
+}

@@ -1,0 +1,70 @@
+import type { Copy } from "../../../src/model/copy.ts";
+import { IncusRefusal } from "../../../src/model/errors.ts";
+import type { Clock, Servers } from "../../../src/model/ports.ts";
+import { unitId } from "../../../src/model/unit.ts";
+import { type Call, type Intercept, MemoryServer } from "./memory-server.ts";
+
+export type MemoryServers = {
+  readonly source: MemoryServer;
+  readonly target: MemoryServer;
+  readonly servers: Servers;
+  /** Every call so far, in order, as `side verb unit detail`. */
+  readonly calls: string[];
+  /** Replaced by a test that wants a call to fail, to wait, or to be seen. */
+  intercept: Intercept;
+  /** Names that the next transfer lists on the target without data behind them. */
+  phantoms: readonly string[];
+};
+
+/** Both servers of a run, empty. */
+export function memoryServers(clock: Clock): MemoryServers {
+  const calls: string[] = [];
+  const pass = async (call: Call, effect: () => void, signal: AbortSignal): Promise<void> => {
+    signal.throwIfAborted();
+    calls.push([call.side, call.verb, call.unit, call.detail].filter((word) => word !== "").join(" "));
+    await made.intercept(call, effect);
+  };
+  const source = new MemoryServer("source", clock, pass);
+  const target = new MemoryServer("target", clock, pass);
+  const made: MemoryServers = {
+    source,
+    target,
+    calls,
+    phantoms: [],
+    intercept: async (_call, effect) => effect(),
+    servers: {
+      source: source.port(),
+      target: target.port(),
+      copy: async (copy, onProgress, signal) => {
+        onProgress({ bytes: 10, bytesPerSecond: 10, what: undefined });
+        const call = { side: "between", verb: "copy", unit: unitId(copy.source), detail: unitId(copy.target) } as const;
+        await pass(call, () => refresh(copy, made), signal);
+        return { bytes: 20 };
+      },
+      close: async () => {},
+    },
+  };
+  return made;
+}
+
+// As Incus does it: what the source lacks goes, what is newer than the newest common snapshot comes, the head follows.
+function refresh(copy: Copy, { source, target, phantoms }: MemoryServers): void {
+  const from = source.get(copy.source);
+  if (!target.units.has(unitId(copy.target))) {
+    const devices = copy.kind === "instance" ? { ...copy.create.devices } : {};
+    target.add(copy.target, { config: copy.create.config, devices });
+  }
+  const to = target.get(copy.target);
+  if (to.status === "Running")
+    throw new IncusRefusal(500, "Failed getting exclusive access to instance: Instance is running");
+  const same = (one: { name: string; createdAt: number }) => (other: { name: string; createdAt: number }) =>
+    one.name === other.name && one.createdAt === other.createdAt;
+  const kept = new Set(copy.keep.map(({ name }) => name));
+  const common = to.snapshots.filter((snapshot) => kept.has(snapshot.name) || from.snapshots.some(same(snapshot)));
+  const newest = Math.max(-1, ...common.map(({ createdAt }) => createdAt));
+  const sent = from.snapshots
+    .filter((snapshot) => snapshot.createdAt > newest)
+    .map((snapshot) => (phantoms.includes(snapshot.name) ? { ...snapshot, sizeBytes: undefined } : snapshot));
+  to.snapshots = [...common, ...sent];
+  to.content = from.content;
+}

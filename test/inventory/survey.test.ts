@@ -1,0 +1,31 @@
+import { expect, test } from "vitest";
+import { survey } from "../../src/inventory/survey.ts";
+import { instance, volume } from "../execute/steps.ts";
+import { memoryServers } from "../fakes/memory-servers/memory-servers.ts";
+import { memoryWorld } from "../fakes/world/memory-world.ts";
+
+test("survey() finds all of both servers with as many calls for one workload as for a hundred", async ({ signal }) => {
+  const world = memoryWorld();
+  const both = memoryServers(world.clock);
+  await survey(both.servers, signal);
+  const callsWhenEmpty = both.calls.splice(0).sort();
+  for (let number = 0; number < 100; number += 1) {
+    both.source.add(instance(`web${number}`));
+    both.target.add(volume(`data${number}`));
+  }
+  const state = await survey(both.servers, signal);
+  expect(state.source.instances).toHaveLength(100);
+  expect(state.target.volumes).toHaveLength(100);
+  expect(state.source.facts.host).toBe("source");
+  expect(both.calls.sort()).toEqual(callsWhenEmpty);
+});
+
+test("survey() fails as a whole where a server does not answer", async ({ signal }) => {
+  const world = memoryWorld();
+  const both = memoryServers(world.clock);
+  both.intercept = async (call, effect) => {
+    if (call.verb === "volumes" && call.side === "target") throw new Error("no answer");
+    effect();
+  };
+  await expect(survey(both.servers, signal)).rejects.toThrow("no answer");
+});
