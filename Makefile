@@ -1,6 +1,6 @@
 # `make` alone explains itself. Everything a fresh Debian machine lacks is installed by the targets that need it.
 .DEFAULT_GOAL := help
-.PHONY: help check format test unit test build install clean
+.PHONY: help check format test unit build lab-zfs lab-zfs-down install clean
 SHELL := /bin/bash
 BIN := node_modules/.bin
 PREFIX ?= /usr/local
@@ -29,6 +29,12 @@ build: node_modules ## dist/iab.mjs: one file that needs nothing but Node
 
 test: node_modules build ## everything: the gate, then the lab with real Incus 6.0 and 7.0 and all tests on it
 	@test/run-all
+
+lab-zfs: ## a machine with real ZFS, plain and encrypted, and four Incus daemons (built once)
+	@lab/zfs/up
+
+lab-zfs-down: ## end the ZFS machine; what was built stays cached
+	@lab/zfs/down
 
 install: build ## put the program, its units and its documents below $(DESTDIR)$(PREFIX)
 	install -D -m 0755 dist/iab.mjs $(DESTDIR)$(PREFIX)/bin/iab

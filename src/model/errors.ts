@@ -39,9 +39,12 @@ export class AgentError extends Error {
 export class IncusRefusal extends AgentError {
   override readonly name = "IncusRefusal";
   readonly status: number;
+  /** The server's own words, which differ between its releases: a hint for people, and no more. */
+  readonly reason: string;
 
-  constructor(status: number, message: string, more: Extra = {}) {
+  constructor(status: number, message: string, more: Extra & { readonly reason?: string } = {}) {
     super("incus.refused", message, more);
     this.status = status;
+    this.reason = more.reason ?? message;
   }
 }

@@ -1,0 +1,125 @@
+import { Pool } from "undici";
+import type WebSocket from "ws";
+import type { Clock } from "../model/ports.ts";
+import { type Answer, readAnswer } from "./answer.ts";
+import { DeadlineError, withDeadline } from "./deadline.ts";
+import { exchange, type Request } from "./exchange.ts";
+import { limiter } from "./limiter.ts";
+import { withRetries } from "./retry.ts";
+import { type Credentials, type Dial, pinnedDial } from "./tls.ts";
+import { unanswered } from "./unreachable.ts";
+import { upgrade } from "./websocket.ts";
+
+/** One server, pinned, over a few connections that are kept. */
+export type Connection = {
+  /** The configuration's name of the server. */
+  readonly host: string;
+  /** Its base address, without a slash at the end. */
+  readonly url: string;
+  /** Answers, or throws why not, within the request's time. Repeats what is safe to repeat. */
+  request(request: Request, signal: AbortSignal): Promise<Answer>;
+  /**
+   * A websocket on its own pinned connection. It is handed over paused, so that no frame is lost:
+   * attach the listeners, then `resume()`.
+   */
+  openWebsocket(path: string, signal: AbortSignal): Promise<WebSocket>;
+  /** How many TLS handshakes were completed so far. */
+  handshakes(): Handshakes;
+  close(): Promise<void>;
+};
+
+export type Handshakes = { readonly http: number; readonly websocket: number };
+
+/** What tests set lower than the world needs it. */
+export type Limits = {
+  readonly connections: number;
+  readonly connectTimeoutMs: number;
+  readonly requestTimeoutMs: number;
+  /** How long a server that says 503 is waited for. */
+  readonly startupMs: number;
+  readonly replyBytes: number;
+};
+
+const LIMITS: Limits = {
+  connections: 4,
+  connectTimeoutMs: 10_000,
+  requestTimeoutMs: 120_000,
+  startupMs: 120_000,
+  replyBytes: 256 * 1024 * 1024,
+};
+
+/** Longer than any pause of a run, so that a connection is made once. The server does not end idle ones. */
+const KEEP_ALIVE_MS = 600_000;
+
+export type ConnectionOptions = {
+  readonly host: string;
+  readonly url: string;
+  readonly credentials: Credentials;
+  readonly clock: Clock;
+  readonly limits?: Partial<Limits>;
+};
+
+/** Opens the way to a server. Nothing is sent before the first request. */
+export function openConnection({ host, url, credentials, clock, limits: lower }: ConnectionOptions): Connection {
+  const limits = { ...LIMITS, ...lower };
+  const address = { host, url: new URL(url) };
+  const dial = pinnedDial(address, credentials, limits.connectTimeoutMs);
+  const closing = new AbortController();
+  const count = { http: 0, websocket: 0 };
+  const websockets = new Set<WebSocket>();
+  const pool = pinnedPool(address.url.origin, limits.connections, async () => {
+    const socket = await dial(closing.signal);
+    count.http += 1;
+    return socket;
+  });
+  // A request's time begins when it can be sent, so its turn is waited for outside the deadline.
+  const inTurn = limiter(limits.connections);
+
+  return {
+    host,
+    url: address.url.origin,
+    request(request, signal) {
+      const asked = { host, method: request.method, path: request.path };
+      const timeoutMs = request.timeoutMs ?? limits.requestTimeoutMs;
+      const send = (both: AbortSignal) => exchange(pool, address, request, limits.replyBytes, both);
+      const options = { idempotent: request.method === "GET", startupMs: limits.startupMs, clock };
+      return withRetries(options, signal, async () => {
+        const reply = await inTurn(() => withDeadline(timeoutMs, signal, send), signal).catch((cause) => {
+          throw cause instanceof DeadlineError ? unanswered(address, `${asked.method} ${asked.path}`, cause) : cause;
+        });
+        return readAnswer(asked, reply);
+      });
+    },
+    async openWebsocket(path, signal) {
+      const either = AbortSignal.any([signal, closing.signal]);
+      const socket = await dial(either);
+      count.websocket += 1;
+      const websocket = await upgrade(address, path, socket, limits.connectTimeoutMs, either);
+      websockets.add(websocket);
+      websocket.once("close", () => websockets.delete(websocket));
+      return websocket;
+    },
+    handshakes: () => ({ ...count }),
+    async close() {
+      closing.abort();
+      for (const websocket of websockets) websocket.terminate();
+      await pool.destroy();
+    },
+  };
+}
+
+/** At most so many connections, each compared with the pin before undici sees it, and none used by two at a time. */
+function pinnedPool(origin: string, connections: number, dial: () => ReturnType<Dial>): Pool {
+  return new Pool(origin, {
+    connections,
+    pipelining: 1,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    keepAliveMaxTimeout: KEEP_ALIVE_MS,
+    connect: (_, done) => {
+      dial().then(
+        (socket) => done(null, socket),
+        (error) => done(error, null),
+      );
+    },
+  });
+}

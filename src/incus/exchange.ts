@@ -1,0 +1,99 @@
+import { errors, type Pool } from "undici";
+import { AgentError } from "../model/errors.ts";
+import { type Asked, badReply, type Reply } from "./answer.ts";
+import type { Address } from "./tls.ts";
+import { errorCode, isTransient, LostRequest, unanswered } from "./unreachable.ts";
+
+export type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+
+export type Request = {
+  readonly method: Method;
+  /** Below the server's address, percent-encoded, without the query. */
+  readonly path: string;
+  readonly query?: Readonly<Record<string, string | undefined>>;
+  readonly body?: unknown;
+  /** Do it only if the object is still the one that came with this tag. */
+  readonly etag?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** The whole answer has to be there within this time. */
+  readonly timeoutMs?: number;
+};
+
+type Response = Awaited<ReturnType<Pool["request"]>>;
+
+/** One request and its reply, whatever it says. The signal carries the deadline. */
+export async function exchange(
+  pool: Pool,
+  address: Address,
+  request: Request,
+  mostBytes: number,
+  signal: AbortSignal,
+): Promise<Reply> {
+  const asked = { host: address.host, method: request.method, path: request.path };
+  const response = await pool.request(wireRequest(request, signal)).catch((cause) => {
+    throw failure(address, asked, cause);
+  });
+  const text = await bodyText(asked, response, mostBytes).catch((cause) => {
+    throw bodyFailure(address, asked, cause);
+  });
+  return {
+    status: response.statusCode,
+    contentType: header(response, "content-type") ?? "",
+    etag: header(response, "etag"),
+    location: header(response, "location"),
+    text,
+  };
+}
+
+function wireRequest(request: Request, signal: AbortSignal) {
+  const query = Object.entries(request.query ?? {}).filter((pair): pair is [string, string] => pair[1] !== undefined);
+  return {
+    method: request.method,
+    path: query.length === 0 ? request.path : `${request.path}?${new URLSearchParams(query)}`,
+    headers: {
+      ...(request.body === undefined ? {} : { "content-type": "application/json" }),
+      ...(request.etag === undefined ? {} : { "if-match": request.etag }),
+      ...request.headers,
+    },
+    body: request.body === undefined ? null : JSON.stringify(request.body),
+    signal,
+    // The signal's deadline is over all of it, so that undici needs no clock of its own.
+    headersTimeout: 0,
+    bodyTimeout: 0,
+  };
+}
+
+async function bodyText(asked: Asked, response: Response, mostBytes: number): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of response.body) {
+    chunks.push(chunk);
+    size += chunk.length;
+    // Leaving the loop destroys the body, and the connection with it.
+    if (size > mostBytes) throw badReply(asked, `more than ${mostBytes} bytes`);
+  }
+  return Buffer.concat(chunks).toString("utf8");
+}
+
+function header(response: Response, name: string): string | undefined {
+  const value = response.headers[name];
+  return Array.isArray(value) ? value[0] : value;
+}
+
+function failure(address: Address, asked: Asked, cause: unknown): unknown {
+  // From the dial: already in our words.
+  if (cause instanceof AgentError) return cause;
+  if (isNotHttp(cause)) return badReply(asked, "it is not HTTP", cause);
+  return unanswered(address, `${asked.method} ${asked.path}`, cause);
+}
+
+function bodyFailure(address: Address, asked: Asked, cause: unknown): unknown {
+  if (!isTransient(cause)) return failure(address, asked, cause);
+  const message = `Cannot read what ${asked.host} answered to ${asked.method} ${asked.path}: the body breaks off`;
+  return new LostRequest("incus.bad-reply", "if-idempotent", message, { cause });
+}
+
+/** Not a broken line, but something that undici's parser could not make sense of. */
+function isNotHttp(cause: unknown): boolean {
+  return cause instanceof errors.HTTPParserError || /^UND_ERR_(RES_|HEADERS_OVERFLOW)/.test(errorCode(cause));
+}

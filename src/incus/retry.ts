@@ -1,0 +1,47 @@
+import { IncusRefusal } from "../model/errors.ts";
+import type { Clock } from "../model/ports.ts";
+import { LostRequest } from "./unreachable.ts";
+
+export type RetryOptions = {
+  /** Whether the request may be sent again although it may have been carried out. */
+  readonly idempotent: boolean;
+  /** How long a server that says 503 is waited for. */
+  readonly startupMs: number;
+  readonly clock: Clock;
+};
+
+const MOST_ATTEMPTS = 5;
+const FIRST_PAUSE_MS = 250;
+const LONGEST_PAUSE_MS = 4000;
+
+/** Tries again where that is safe: what was never sent, what changes nothing, and what a starting server turned away. */
+export async function withRetries<T>(
+  options: RetryOptions,
+  signal: AbortSignal,
+  attempt: () => Promise<T>,
+): Promise<T> {
+  const startedAt = options.clock.now();
+  for (let attempts = 1; ; attempts += 1) {
+    try {
+      return await attempt();
+    } catch (error) {
+      signal.throwIfAborted();
+      const waitedMs = options.clock.now() - startedAt;
+      if (!mayRepeat(error, attempts, waitedMs, options)) throw error;
+    }
+    await options.clock.sleep(pauseMs(attempts), signal);
+  }
+}
+
+function mayRepeat(error: unknown, attempts: number, waitedMs: number, options: RetryOptions): boolean {
+  // 503 comes before a request is looked at, so that it was not carried out whatever it was.
+  if (error instanceof IncusRefusal) return error.status === 503 && waitedMs < options.startupMs;
+  if (!(error instanceof LostRequest) || attempts >= MOST_ATTEMPTS) return false;
+  return error.repeat === "always" || (error.repeat === "if-idempotent" && options.idempotent);
+}
+
+/** Doubles from attempt to attempt, with jitter, so that several agents do not come back at the same moment. */
+function pauseMs(attempts: number): number {
+  const longest = Math.min(FIRST_PAUSE_MS * 2 ** (attempts - 1), LONGEST_PAUSE_MS);
+  return longest * (0.5 + Math.random() / 2);
+}

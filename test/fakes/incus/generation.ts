@@ -1,0 +1,118 @@
+/** Where the two generations of Incus differ, as far as the agent can see it. */
+export type Generation = {
+  readonly version: string;
+  /** A failed operation's wait is an error envelope; else the operation itself, with the error in it. */
+  readonly waitFailsAsError: boolean;
+  /** Volumes are listed with their snapshots by recursion=2; else snapshots are volumes of their own. */
+  readonly fullVolumes: boolean;
+  /** The list of pools answers to a restricted certificate. */
+  readonly poolsForRestricted: boolean;
+  /** Lists of a project that a certificate may not see are empty; else they are refused. */
+  readonly forbiddenListsAreEmpty: boolean;
+  /** All migration operations can be cancelled; else an instance's source only. */
+  readonly cancelsAllMigrations: boolean;
+  /** A PATCH of an instance without a description leaves it alone; else it is blanked. */
+  readonly patchKeepsDescription: boolean;
+  /** ZFS refreshes from the newest common GUID; else by the oldest, with all that goes wrong then. */
+  readonly zfsNewestCommon: boolean;
+  /** Pending tokens hide from restricted certificates. */
+  readonly hidesTokens: boolean;
+  /** Restricted certificates may follow the events of all projects. */
+  readonly allEventsForRestricted: boolean;
+  /** Snapshot names must be plain ASCII with a letter or digit at both ends. */
+  readonly strictSnapshotNames: boolean;
+  /** An operation that has nothing to tell has null for metadata; else an empty object. */
+  readonly nullMetadata: boolean;
+  /** Backups are streamed as they are made. */
+  readonly directBackup: boolean;
+  /** There is a way through to IncusOS. */
+  readonly osProxy: boolean;
+  readonly extensions: readonly string[];
+};
+
+const BASELINE = [
+  "etag",
+  "patch",
+  "projects",
+  "container_push",
+  "container_push_target",
+  "container_incremental_copy",
+  "container_full",
+  "event_lifecycle",
+  "event_project",
+  "operation_wait",
+  "instance_get_full",
+  "instance_all_projects",
+  "storage_volumes_all_projects",
+  "custom_volume_refresh",
+  "custom_volume_refresh_exclude_older_snapshots",
+  "certificate_token",
+  "certificate_project",
+  "snapshot_expiry_creation",
+  "custom_volume_snapshot_expiry",
+  "instance_allow_inconsistent_copy",
+  "instance_create_start",
+  "instance_move_config",
+  "api_filtering",
+  "api_filtering_extended",
+  "instance_access",
+  "project_access",
+];
+
+const SINCE_7 = [
+  "snapshot_manual_expiry",
+  "backup_s3_upload",
+  "custom_volume_sftp",
+  "backup_override_config",
+  "file_storage_volume",
+  "storage_volume_full",
+  "direct_backup",
+  "instance_snapshot_disk_only_restore",
+  "dependent",
+  "storage_volume_nbd",
+  "projects_restricted_storage_pool_access",
+  "instance_nbd",
+  "core_https_allowed_websocket_origin",
+  "authorization_client_routing",
+  "instance_protection_start",
+  "instance_refresh_migration",
+];
+
+export const GENERATIONS = {
+  "6.0": {
+    version: "6.0.4",
+    waitFailsAsError: true,
+    fullVolumes: false,
+    poolsForRestricted: false,
+    forbiddenListsAreEmpty: false,
+    cancelsAllMigrations: false,
+    patchKeepsDescription: false,
+    zfsNewestCommon: false,
+    hidesTokens: false,
+    allEventsForRestricted: true,
+    strictSnapshotNames: false,
+    nullMetadata: true,
+    directBackup: false,
+    osProxy: false,
+    extensions: BASELINE,
+  },
+  "7.0": {
+    version: "7.0.2",
+    waitFailsAsError: false,
+    fullVolumes: true,
+    poolsForRestricted: true,
+    forbiddenListsAreEmpty: true,
+    cancelsAllMigrations: true,
+    patchKeepsDescription: true,
+    zfsNewestCommon: true,
+    hidesTokens: true,
+    allEventsForRestricted: false,
+    strictSnapshotNames: true,
+    nullMetadata: false,
+    directBackup: true,
+    osProxy: true,
+    extensions: [...BASELINE, ...SINCE_7],
+  },
+} as const satisfies Record<string, Generation>;
+
+export type GenerationName = keyof typeof GENERATIONS;

@@ -1,0 +1,77 @@
+import { Agent, type Dispatcher, request } from "undici";
+import WebSocket from "ws";
+import { z } from "zod";
+import { type Certificate, makeCertificate } from "./certificate.ts";
+import type { FakeIncus } from "./start-fake-incus.ts";
+
+export type RawReply = { readonly status: number; readonly headers: Record<string, unknown>; readonly body: Envelope };
+
+const Envelope = z.looseObject({
+  type: z.string(),
+  operation: z.string().default(""),
+  error: z.string().default(""),
+  error_code: z.number().default(0),
+  metadata: z.unknown(),
+});
+type Envelope = z.infer<typeof Envelope>;
+
+const OperationBody = z.looseObject({ id: z.string(), status: z.string(), err: z.string(), metadata: z.unknown() });
+
+/** A plain client for the fake's own tests, which must not lean on the client that the fake is there to test. */
+export class RawClient {
+  readonly fake: FakeIncus;
+  readonly certificate: Certificate;
+  readonly #agent: Agent;
+
+  constructor(fake: FakeIncus, certificate = makeCertificate()) {
+    this.fake = fake;
+    this.certificate = certificate;
+    const { key, certificate: cert } = certificate;
+    this.#agent = new Agent({ connect: { key, cert, ca: fake.certificate, checkServerIdentity: () => undefined } });
+  }
+
+  async call(method: Dispatcher.HttpMethod, path: string, body?: unknown, headers = {}): Promise<RawReply> {
+    const options = { method, headers, dispatcher: this.#agent };
+    const reply = await request(
+      `${this.fake.url}${path}`,
+      body === undefined ? options : { ...options, body: JSON.stringify(body) },
+    );
+    return {
+      status: reply.statusCode,
+      headers: reply.headers,
+      body: Envelope.parse(JSON.parse(await reply.body.text())),
+    };
+  }
+
+  /** What a GET finds. */
+  async get(path: string): Promise<unknown> {
+    return (await this.call("GET", path)).body.metadata;
+  }
+
+  /** Asks, waits for the operation if it becomes one, and returns how that ended. */
+  async run(method: Dispatcher.HttpMethod, path: string, body?: unknown): Promise<{ error: string; status: number }> {
+    const { body: answer, status } = await this.call(method, path, body);
+    if (answer.type !== "async") return { error: answer.error, status };
+    const waited = await this.call("GET", `${answer.operation}/wait`);
+    if (waited.body.type === "error") return { error: waited.body.error, status: waited.body.error_code };
+    return { error: OperationBody.parse(waited.body.metadata).err, status: 200 };
+  }
+
+  socket(path: string): WebSocket {
+    const { key, certificate: cert } = this.certificate;
+    const url = this.fake.url.replace("https:", "wss:");
+    // The types of ws say boolean; what Node's TLS takes for consent is undefined.
+    const anyName = { checkServerIdentity: () => undefined } as object;
+    return new WebSocket(`${url}${path}`, {
+      key,
+      cert,
+      ca: this.fake.certificate,
+      perMessageDeflate: false,
+      ...anyName,
+    });
+  }
+
+  close(): Promise<void> {
+    return this.#agent.destroy();
+  }
+}

@@ -1,0 +1,178 @@
+import type { Context, Route } from "./host.ts";
+import { param } from "./host.ts";
+import { Refusal, type Reply, sync } from "./reply.ts";
+import type { PoolRecord, ProjectRecord } from "./state.ts";
+import { expandedDevices, instancesOf, projectWith, rootDevice, volumesOf } from "./state.ts";
+import { mayUse, refuseRestrictedPoolList, requireProject, requireUnrestricted } from "./trust.ts";
+
+/** What a server says of itself, its projects, pools, networks and profiles. */
+export const serverRoutes: readonly Route[] = [
+  { method: "GET", path: "/1.0", open: true, handle: serverInfo },
+  { method: "GET", path: "/1.0/projects", handle: listProjects },
+  { method: "GET", path: "/1.0/projects/:project", handle: getProject },
+  { method: "GET", path: "/1.0/storage-pools", handle: listPools },
+  { method: "GET", path: "/1.0/storage-pools/:pool", handle: (c) => sync(poolJson(c, poolOf(c), c.caller.restricted)) },
+  { method: "GET", path: "/1.0/storage-pools/:pool/resources", handle: poolResources },
+  { method: "GET", path: "/1.0/networks", handle: listNetworks },
+  { method: "GET", path: "/1.0/profiles", handle: listProfiles },
+  { method: "GET", path: "/1.0/cluster", handle: () => sync({ server_name: "", enabled: false, member_config: [] }) },
+  { method: "GET", path: "/1.0/cluster/members", handle: () => refuse(500, "Server is not clustered") },
+  { method: "GET", path: "/os/1.0", handle: incusOs },
+  { method: "GET", path: "/os/1.0/system/update", handle: incusOs },
+];
+
+function serverInfo(context: Context): Reply {
+  const { host, caller } = context;
+  const { generation, state } = host;
+  const info = {
+    config: caller.trusted && !caller.restricted ? { "core.https_address": host.address() } : {},
+    api_extensions: generation.extensions,
+    api_status: "stable",
+    api_version: "1.0",
+    auth: caller.trusted ? "trusted" : "untrusted",
+    public: false,
+    auth_methods: ["tls"],
+    auth_user_name: caller.trusted ? caller.fingerprint : "",
+    auth_user_method: caller.trusted ? "tls" : "",
+  };
+  if (!caller.trusted) return sync(info);
+  const drivers = [...new Set([...state.pools.values()].map((pool) => pool.driver))];
+  const { certificate, fingerprint } = host.certificate();
+  return sync({
+    ...info,
+    environment: {
+      addresses: [host.address()],
+      architectures: ["x86_64", "i686"],
+      certificate,
+      certificate_fingerprint: fingerprint,
+      driver: "lxc",
+      driver_version: "6.0.4",
+      kernel_architecture: "x86_64",
+      os_name: "Debian GNU/Linux",
+      os_version: "13",
+      project: context.project,
+      server: "incus",
+      server_clustered: false,
+      server_name: host.name,
+      server_version: generation.version,
+      storage: drivers.join(" | "),
+      storage_supported_drivers: drivers.map((name) => ({ Name: name, Version: "1", Remote: false })),
+    },
+  });
+}
+
+function listProjects(context: Context): Reply {
+  const { host, caller } = context;
+  const seen = [...host.state.projects.values()].filter((project) => mayUse(caller, project.name));
+  return sync(isRecursive(context) ? seen.map(projectJson) : seen.map((project) => `/1.0/projects/${project.name}`));
+}
+
+function getProject(context: Context): Reply {
+  const name = param(context, "project");
+  requireProject(context.caller, context.host.state, name);
+  const project = context.host.state.projects.get(name);
+  return project === undefined ? refuse(404, "Project not found") : sync(projectJson(project), project.config);
+}
+
+function projectJson(project: ProjectRecord): object {
+  return { config: project.config, description: project.description, name: project.name, used_by: [] };
+}
+
+function listPools(context: Context): Reply {
+  const { host, caller } = context;
+  if (caller.restricted && !host.generation.poolsForRestricted) throw refuseRestrictedPoolList();
+  const pools = [...host.state.pools.values()];
+  if (!isRecursive(context)) return sync(pools.map((pool) => `/1.0/storage-pools/${pool.name}`));
+  return sync(pools.map((pool) => poolJson(context, pool, caller.restricted)));
+}
+
+function poolJson(context: Context, pool: PoolRecord, restricted: boolean): object {
+  const { state } = context.host;
+  const usedBy = [
+    ...instancesOf(state)
+      .filter((instance) => rootDevice(expandedDevices(state, instance))?.pool === pool.name)
+      .map((instance) => `/1.0/instances/${instance.name}${projectQuery(instance.project)}`),
+    ...volumesOf(state)
+      .filter((volume) => volume.pool === pool.name)
+      .map((volume) => `/1.0/storage-pools/${pool.name}/volumes/custom/${volume.name}${projectQuery(volume.project)}`),
+  ];
+  return {
+    config: restricted ? null : { source: `/fake/${pool.name}` },
+    description: "",
+    name: pool.name,
+    driver: pool.driver,
+    used_by: restricted ? [] : usedBy,
+    status: "Created",
+    locations: ["none"],
+  };
+}
+
+/** The pool that the path names. */
+export function poolOf(context: Context): PoolRecord {
+  const pool = context.host.state.pools.get(param(context, "pool"));
+  if (pool === undefined) throw new Refusal(404, "Storage pool not found");
+  return pool;
+}
+
+function poolResources(context: Context): Reply {
+  const pool = poolOf(context);
+  const used = [...context.host.state.units.values()]
+    .filter((unit) => unit.pool === pool.name)
+    .reduce((sum, unit) => sum + unit.content.length, 0);
+  return sync({ space: { used, total: pool.totalBytes }, inodes: { used: 0, total: 0 } });
+}
+
+function listNetworks(context: Context): Reply {
+  const { state } = context.host;
+  const all = context.query.get("all-projects") === "true";
+  const project = projectWith(state, "features.networks", context.project);
+  if (!all) requireProject(context.caller, state, context.project);
+  const seen = state.networks.filter((network) =>
+    all ? mayUse(context.caller, network.project) : network.project === project,
+  );
+  if (!isRecursive(context)) return sync(seen.map((network) => `/1.0/networks/${network.name}`));
+  return sync(
+    seen.map((network) => ({
+      config: {},
+      description: "",
+      name: network.name,
+      type: network.type,
+      used_by: [],
+      managed: network.managed,
+      status: network.managed ? "Created" : "",
+      locations: network.managed ? ["none"] : null,
+      project: network.project,
+    })),
+  );
+}
+
+function listProfiles(context: Context): Reply {
+  const { state } = context.host;
+  const all = context.query.get("all-projects") === "true";
+  const project = projectWith(state, "features.profiles", context.project);
+  if (!all) requireProject(context.caller, state, context.project);
+  const seen = state.profiles.filter((profile) =>
+    all ? mayUse(context.caller, profile.project) : profile.project === project,
+  );
+  if (!isRecursive(context)) return sync(seen.map((profile) => `/1.0/profiles/${profile.name}`));
+  return sync(seen.map((profile) => ({ ...profile, used_by: [] })));
+}
+
+function incusOs(context: Context): Reply {
+  if (!context.host.generation.osProxy) return refuse(404, "not found");
+  requireUnrestricted(context.caller);
+  return refuse(400, "System isn't running IncusOS");
+}
+
+/** How things of other projects than the default one are addressed. */
+export function projectQuery(project: string): string {
+  return project === "default" ? "" : `?project=${encodeURIComponent(project)}`;
+}
+
+export function isRecursive(context: Context): boolean {
+  return (context.query.get("recursion") ?? "0") !== "0";
+}
+
+function refuse(status: number, message: string): never {
+  throw new Refusal(status, message);
+}

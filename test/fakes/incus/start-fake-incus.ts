@@ -1,0 +1,296 @@
+import { createHash } from "node:crypto";
+import { createServer, type Server } from "node:https";
+import type { Socket } from "node:net";
+import { TLSSocket } from "node:tls";
+import { type Unit, unitId } from "../../../src/model/unit.ts";
+import { answer } from "./answer.ts";
+import { type Certificate, fingerprintOf, makeCertificate } from "./certificate.ts";
+import { certificateRoutes, issueToken, type TokenOptions } from "./certificate-routes.ts";
+import { Events } from "./events.ts";
+import { Faults } from "./faults.ts";
+import { GENERATIONS, type GenerationName } from "./generation.ts";
+import type { Host, Route, Timings } from "./host.ts";
+import { instanceRoutes } from "./instance-routes.ts";
+import { nanoClock, parseNanos, ZERO_DATE } from "./nanos.ts";
+import { operationRoutes } from "./operation-routes.ts";
+import { Operations } from "./operations.ts";
+import { addInstance, addVolume, bytesOf, type InstanceSeed, type VolumeSeed } from "./seed.ts";
+import { serverRoutes } from "./server-routes.ts";
+import { instanceSnapshotRoutes } from "./snapshot-routes.ts";
+import { dropSnapshot } from "./snapshot-store.ts";
+import type { DeviceKeys, Driver, Keys, UnitRecord } from "./state.ts";
+import { emptyState } from "./state.ts";
+import { callerOf } from "./trust.ts";
+import { upgrade } from "./upgrade.ts";
+import { volumeRoutes } from "./volume-routes.ts";
+import { volumeSnapshotRoutes } from "./volume-snapshot-routes.ts";
+
+const ROUTES: readonly Route[] = [
+  ...serverRoutes,
+  ...certificateRoutes,
+  ...operationRoutes,
+  ...instanceSnapshotRoutes,
+  ...instanceRoutes,
+  ...volumeSnapshotRoutes,
+  ...volumeRoutes,
+];
+
+const GIBIBYTE = 1024 ** 3;
+
+export type FakeIncusOptions = {
+  readonly generation?: GenerationName;
+  readonly name?: string;
+  /** The driver of the pool `local`. */
+  readonly driver?: Driver;
+  /** All pools by name; instead of `driver`. The first is the default profile's. */
+  readonly pools?: Readonly<Record<string, Driver>>;
+  /** Beside `default`: the projects, with their configuration (`features.…`, all true unless it says otherwise). */
+  readonly projects?: Readonly<Record<string, Keys>>;
+  /** Managed networks of the project `default`. */
+  readonly networks?: readonly string[];
+  readonly certificate?: Certificate;
+  /** PEMs of clients that are trusted from the start, without restriction. */
+  readonly trusted?: readonly string[];
+  /** What the server takes for the time, in milliseconds. */
+  readonly now?: () => number;
+  readonly timings?: Partial<Timings>;
+};
+
+/** What a request was, for tests that ask whether anything was changed. */
+export type SeenRequest = { readonly method: string; readonly path: string };
+
+/** A small Incus server, on real sockets. See README.md for where it differs from a real one. */
+export class FakeIncus {
+  readonly faults = new Faults();
+  /** All requests and upgrades so far, in order. */
+  readonly requests: SeenRequest[] = [];
+  /** TLS handshakes so far. */
+  handshakes = 0;
+  readonly #host: Host;
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+  readonly #defaultPool: string;
+  #certificate: Certificate;
+
+  constructor(options: FakeIncusOptions) {
+    const now = nanoClock(options.now ?? Date.now);
+    const timings = { forgetAfterMs: 5_000, connectWithinMs: 30_000, ...options.timings };
+    const generation = GENERATIONS[options.generation ?? "7.0"];
+    const events = new Events(this.faults, now);
+    const onChange = events.operation.bind(events);
+    const operations = new Operations({ generation, now, forgetAfterMs: timings.forgetAfterMs, onChange });
+    this.#certificate = options.certificate ?? makeCertificate();
+    this.#host = {
+      name: options.name ?? "fake",
+      generation,
+      state: emptyState(),
+      operations,
+      events,
+      faults: this.faults,
+      timings,
+      now,
+      certificate: () => this.#certificate,
+      address: () => this.address,
+    };
+    this.#defaultPool = this.#seed(options);
+    this.#server = this.#listener();
+  }
+
+  /** `https://127.0.0.1:port` */
+  get url(): string {
+    return `https://${this.address}`;
+  }
+
+  /** `127.0.0.1:port` */
+  get address(): string {
+    const address = this.#server.address();
+    return typeof address === "object" && address !== null ? `127.0.0.1:${address.port}` : "127.0.0.1:0";
+  }
+
+  /** The server's certificate as PEM. */
+  get certificate(): string {
+    return this.#certificate.certificate;
+  }
+
+  get fingerprint(): string {
+    return this.#certificate.fingerprint;
+  }
+
+  /** Listens on a free port of loopback. */
+  listen(): Promise<void> {
+    return new Promise((resolve) => this.#server.listen(0, "127.0.0.1", resolve));
+  }
+
+  /** Ends everything, at once. */
+  async close(): Promise<void> {
+    this.#host.operations.forgetAll();
+    for (const socket of this.#sockets) socket.destroy();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+
+  /** A trust token, as `incus config trust add` prints it. */
+  addToken(options: TokenOptions = {}): string {
+    return issueToken(this.#host, options).token;
+  }
+
+  /** Trusts a client's certificate without a token. */
+  trust(
+    certificate: string,
+    options: { restricted?: boolean; projects?: readonly string[]; name?: string } = {},
+  ): void {
+    const { restricted = false, projects = [], name = "client" } = options;
+    const fingerprint = fingerprintOf(certificate);
+    this.#host.state.certificates.set(fingerprint, { fingerprint, name, certificate, restricted, projects });
+  }
+
+  addProject(name: string, config: Keys = {}): void {
+    const features = { "features.profiles": "true", "features.storage.volumes": "true", "features.networks": "false" };
+    this.#host.state.projects.set(name, { name, description: "", config: { ...features, ...config } });
+    this.addProfile("default", {}, name);
+  }
+
+  addPool(name: string, driver: Driver): void {
+    this.#host.state.pools.set(name, { name, driver, totalBytes: 6 * GIBIBYTE });
+  }
+
+  addNetwork(name: string, project = "default"): void {
+    this.#host.state.networks.push({ project, name, type: "bridge", managed: true });
+  }
+
+  addProfile(name: string, parts: { config?: Keys; devices?: DeviceKeys } = {}, project = "default"): void {
+    const { config = {}, devices = {} } = parts;
+    this.#host.state.profiles.push({ project, name, description: "", config, devices });
+  }
+
+  addInstance(seed: InstanceSeed): Unit {
+    const { project, name } = addInstance(this.#host, seed, this.#defaultPool);
+    return { kind: "instance", project, name };
+  }
+
+  addVolume(seed: VolumeSeed): Unit {
+    const { project, name, pool } = addVolume(this.#host, seed, this.#defaultPool);
+    return { kind: "volume", project, pool, name };
+  }
+
+  /** Whether the unit is there. */
+  has(unit: Unit): boolean {
+    return this.#host.state.units.has(unitId(unit));
+  }
+
+  /** Changes the live head of a unit, as its users do. */
+  setContent(unit: Unit, content: string | Uint8Array): void {
+    this.#unit(unit).content = bytesOf(content);
+  }
+
+  /** The SHA-256 of what a snapshot holds on the disk, or the live head; undefined where the disk has no such thing. */
+  digest(unit: Unit, snapshot?: string): string | undefined {
+    const { content, datasets } = this.#unit(unit);
+    const bytes = snapshot === undefined ? content : datasets.find((dataset) => dataset.name === snapshot)?.content;
+    return bytes === undefined ? undefined : createHash("sha256").update(bytes).digest("hex");
+  }
+
+  /** The names that the database lists, oldest first. */
+  snapshots(unit: Unit): string[] {
+    return this.#unit(unit).snapshots.map((snapshot) => snapshot.name);
+  }
+
+  /** The names of what really lies on the disk: more than is listed if hidden, less if there are ghosts. */
+  datasets(unit: Unit): string[] {
+    return this.#unit(unit).datasets.map((dataset) => dataset.name);
+  }
+
+  /** The GUIDs of what lies on the disk, by snapshot. */
+  guids(unit: Unit): Record<string, string> {
+    return Object.fromEntries(this.#unit(unit).datasets.map(({ name, guid }) => [name, guid]));
+  }
+
+  /** Everything that is stored, as plain data: the same before and after means that nothing was changed. */
+  state(): unknown {
+    const { units, certificates, projects, profiles } = this.#host.state;
+    const plain = { units: [...units], certificates: [...certificates.keys()], projects: [...projects], profiles };
+    return JSON.parse(JSON.stringify(plain, (_, value) => (typeof value === "bigint" ? value.toString() : value)));
+  }
+
+  /** The server's own deletion of what has expired, which a real one does each minute. */
+  expireSnapshots(): void {
+    const now = this.#host.now();
+    for (const unit of this.#host.state.units.values()) {
+      for (const { name, expiresAt } of unit.snapshots) {
+        const at = parseNanos(expiresAt);
+        if (expiresAt !== ZERO_DATE && at !== undefined && at <= now) dropSnapshot(unit, name);
+      }
+    }
+  }
+
+  /** The server has another certificate from the next handshake on. */
+  swapCertificate(certificate = makeCertificate()): void {
+    this.#certificate = certificate;
+    this.#server.setSecureContext({ key: certificate.key, cert: certificate.certificate });
+  }
+
+  /** Cuts the events sockets. */
+  cutEvents(): void {
+    this.#host.events.cut();
+  }
+
+  /** Cuts every connection; the server goes on. */
+  cutConnections(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  #unit(unit: Unit): UnitRecord {
+    const found = this.#host.state.units.get(unitId(unit));
+    if (found === undefined) throw new Error(`The fake has no ${unitId(unit)}`);
+    return found;
+  }
+
+  #seed(options: FakeIncusOptions): string {
+    const pools = options.pools ?? { local: options.driver ?? "btrfs" };
+    for (const [name, driver] of Object.entries(pools)) this.addPool(name, driver);
+    const [first = "local"] = Object.keys(pools);
+    const features = { "features.networks": "true" };
+    this.addProject("default", features);
+    for (const [name, config] of Object.entries(options.projects ?? {})) this.addProject(name, config);
+    for (const profile of this.#host.state.profiles) {
+      profile.devices = { root: { type: "disk", path: "/", pool: first } };
+    }
+    for (const name of options.networks ?? []) this.addNetwork(name);
+    for (const certificate of options.trusted ?? []) this.trust(certificate);
+    return first;
+  }
+
+  #listener(): Server {
+    const { key, certificate } = this.#certificate;
+    // Whoever comes is let in, and judged by the certificate that came along: that is what Incus does.
+    const trusting = { requestCert: true, rejectUnauthorized: false, minVersion: "TLSv1.3" as const };
+    const server = createServer({ key, cert: certificate, ...trusting }, (request, response) => {
+      this.requests.push({ method: request.method ?? "", path: request.url ?? "" });
+      void answer(this.#host, ROUTES, this.#caller(request.socket), { request, response });
+    });
+    server.on("connection", (socket: Socket) => {
+      this.#sockets.add(socket);
+      socket.once("close", () => this.#sockets.delete(socket));
+    });
+    server.on("secureConnection", (socket: TLSSocket) => {
+      this.handshakes += 1;
+      socket.on("error", () => socket.destroy());
+    });
+    server.on("upgrade", (request, socket, head) => {
+      this.requests.push({ method: "UPGRADE", path: request.url ?? "" });
+      upgrade(this.#host, this.#caller(request.socket), request, socket, head);
+    });
+    return server;
+  }
+
+  #caller(socket: Socket) {
+    const der = socket instanceof TLSSocket ? socket.getPeerCertificate(true).raw : undefined;
+    return callerOf(this.#host.state, der);
+  }
+}
+
+/** Starts a fake Incus on a free port of loopback; `close()` ends it. */
+export async function startFakeIncus(options: FakeIncusOptions = {}): Promise<FakeIncus> {
+  const fake = new FakeIncus(options);
+  await fake.listen();
+  return fake;
+}
