@@ -23,3 +23,11 @@ export class Secret {
     return "[secret]";
   }
 }
+
+/** Where a secret is. It is read when it is needed, by who can: the configuration only says where. */
+export type SecretRef =
+  | { readonly kind: "value"; readonly secret: Secret }
+  | { readonly kind: "file"; readonly path: string }
+  | { readonly kind: "env"; readonly name: string }
+  /** systemd's credential store: a file of that name in `$CREDENTIALS_DIRECTORY`. */
+  | { readonly kind: "credential"; readonly name: string };
