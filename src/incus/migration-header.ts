@@ -97,6 +97,23 @@ export function decodeHeader(message: Uint8Array): MigrationHeader {
 }
 
 /**
+ * Whether a message is no header but a server's word that it has failed, which may come in the header's place: its
+ * second field is a text, a header's second field is a number.
+ */
+export function isFailureMessage(message: Uint8Array): boolean {
+  try {
+    const reader = new BinaryReader(message);
+    const [first, firstType] = reader.tag();
+    if (first !== 1 || firstType !== WireType.Varint || reader.bool()) return false;
+    if (reader.pos === reader.len) return true;
+    const [second, secondType] = reader.tag();
+    return second === 2 && secondType === WireType.LengthDelimited;
+  } catch {
+    return false;
+  }
+}
+
+/**
  * Adds snapshots to a header without touching what is there: of two messages one behind the other, repeated fields
  * add up, and fields that the agent does not know survive.
  */

@@ -1,6 +1,12 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { appendSnapshots, decodeHeader, FS_TYPES, LIST_FEATURE } from "../../src/incus/migration-header.ts";
+import {
+  appendSnapshots,
+  decodeHeader,
+  FS_TYPES,
+  isFailureMessage,
+  LIST_FEATURE,
+} from "../../src/incus/migration-header.ts";
 import { AgentError } from "../../src/model/errors.ts";
 import { headerBytes } from "./headers.ts";
 
@@ -95,4 +101,13 @@ test("decodeHeader() of anything else is a bad reply", () => {
   expect(() => decodeHeader(Buffer.from('{"error":"no"}'))).toThrow(AgentError);
   expect(() => decodeHeader(Buffer.alloc(0))).toThrow("names no type of data");
   expect(() => decodeHeader(Buffer.from([0x0a, 0x00]))).toThrow("Field 1");
+});
+
+test("isFailureMessage() tells a failure from a header of any kind", () => {
+  expect(isFailureMessage(Buffer.from([0x08, 0x00]))).toBe(true);
+  expect(isFailureMessage(Buffer.from([0x08, 0x00, 0x12, 0x02, 0x6e, 0x6f]))).toBe(true);
+  expect(isFailureMessage(Buffer.from([0x08, 0x01]))).toBe(false);
+  expect(isFailureMessage(Buffer.from([0x08, 0x00, 0x10, 0x02]))).toBe(false);
+  expect(isFailureMessage(Buffer.alloc(0))).toBe(false);
+  fc.assert(fc.property(parts, (written) => !isFailureMessage(headerBytes(written))));
 });

@@ -1,0 +1,144 @@
+import type WebSocket from "ws";
+import type { Copied, Copy, Progress } from "../model/copy.ts";
+import type { Clock } from "../model/ports.ts";
+import { type EpochMs, SECOND_MS } from "../model/time.ts";
+import type { Operation } from "./answer.ts";
+import {
+  abandon,
+  awaitBoth,
+  type End,
+  type Ends,
+  type Running,
+  secretsOf,
+  start,
+  throwUnlessDone,
+} from "./copy-ends.ts";
+import { CHANNELS, type MigrationRequest, type Secrets, sinkRequest, sourceRequest } from "./copy-requests.ts";
+import { watchHistory } from "./history.ts";
+import { type Meter, pump } from "./relay-pump.ts";
+import type { Throttle } from "./throttle.ts";
+
+export type RelayOptions = {
+  readonly clock: Clock;
+  readonly onProgress: (progress: Progress) => void;
+  readonly throttles: readonly Throttle[];
+};
+
+type Channel = (typeof CHANNELS)[number];
+type Sockets = Readonly<Record<Channel, { readonly source: WebSocket; readonly target: WebSocket }>>;
+
+const TELL_EVERY_MS = SECOND_MS / 2;
+
+/** The agent stands between the servers, which need not reach each other, and passes on what each says to the other. */
+export async function relay(ends: Ends, copy: Copy, options: RelayOptions, signal: AbortSignal): Promise<Copied> {
+  const refused = new AbortController();
+  const over = new AbortController();
+  const either = AbortSignal.any([signal, refused.signal]);
+  const counter = openCounter(options);
+  const history = watchHistory(copy);
+  const { running, sockets } = await open(ends, copy, signal);
+  const channels = CHANNELS.map((channel) =>
+    pump(
+      { ...sockets[channel], ...history[channel], meter: counter.meter },
+      AbortSignal.any([either, over.signal]),
+    ).catch((reason) => refused.abort(reason)),
+  );
+  try {
+    const watch = { clock: options.clock, relayed: true, movedAt: counter.movedAt, onTargetProgress: counter.note };
+    const outcomes = await awaitBoth(ends, running, watch, either);
+    await throwUnlessDone(ends, copy, outcomes, signal);
+    return { bytes: counter.bytes(), guids: Object.fromEntries(history.guids()) };
+  } finally {
+    over.abort();
+    await Promise.all(channels);
+  }
+}
+
+/** One server's operation, and how to get at its websockets. */
+type Party = { readonly end: End; readonly operation: Operation; readonly secrets: Secrets };
+
+/** Both operations and all their websockets. What was begun is ended if the rest cannot be. */
+async function open(ends: Ends, copy: Copy, signal: AbortSignal): Promise<{ running: Running; sockets: Sockets }> {
+  const parties: Party[] = [];
+  const sockets: WebSocket[] = [];
+  let isOpen = false;
+  try {
+    const source = await join(ends.source, sourceRequest(copy, undefined), parties, signal);
+    const target = await join(ends.target, sinkRequest(copy, undefined), parties, signal);
+    // Each server waits for its control connection first.
+    const control = await connect({ source, target }, "control", sockets, signal);
+    const fs = await connect({ source, target }, "fs", sockets, signal);
+    isOpen = true;
+    return { running: { source: source.operation, target: target.operation }, sockets: { control, fs } };
+  } finally {
+    if (!isOpen) await close(parties, sockets);
+  }
+}
+
+async function join(end: End, request: MigrationRequest, parties: Party[], signal: AbortSignal): Promise<Party> {
+  const operation = await start(end, request, signal);
+  const party = { end, operation, secrets: secretsOf(end, operation, request) };
+  parties.push(party);
+  return party;
+}
+
+type Parties = { readonly source: Party; readonly target: Party };
+
+async function connect(
+  { source, target }: Parties,
+  channel: Channel,
+  sockets: WebSocket[],
+  signal: AbortSignal,
+): Promise<Sockets[Channel]> {
+  const dial = async ({ end, operation, secrets }: Party) => {
+    const path = `/1.0/operations/${operation.id}/websocket?secret=${encodeURIComponent(secrets[channel])}`;
+    const socket = await end.connection.openWebsocket(path, signal);
+    sockets.push(socket);
+    return socket;
+  };
+  // Both are waited for, so that none is opened behind the back of who closes them all.
+  const [atSource, atTarget] = await Promise.allSettled([dial(source), dial(target)]);
+  if (atSource.status === "rejected") throw atSource.reason;
+  if (atTarget.status === "rejected") throw atTarget.reason;
+  return { source: atSource.value, target: atTarget.value };
+}
+
+async function close(parties: readonly Party[], sockets: readonly WebSocket[]): Promise<void> {
+  for (const socket of sockets) socket.terminate();
+  await Promise.all(parties.map(({ end, operation }) => abandon(end, operation)));
+}
+
+type Counter = {
+  readonly meter: Meter;
+  bytes(): number;
+  movedAt(): EpochMs;
+  /** Takes the name of what is on its way from what a server says of it. */
+  note(said: Progress): void;
+};
+
+/** Counts what really passes, tells of it now and then, and holds it to its rate. */
+function openCounter({ clock, onProgress, throttles }: RelayOptions): Counter {
+  let bytes = 0;
+  let what: string | undefined;
+  let movedAt = clock.now();
+  let told = { at: movedAt, bytes: 0 };
+  const tell = () => {
+    const sinceMs = movedAt - told.at;
+    if (sinceMs < TELL_EVERY_MS) return;
+    onProgress({ bytes, bytesPerSecond: Math.round(((bytes - told.bytes) * SECOND_MS) / sinceMs), what });
+    told = { at: movedAt, bytes };
+  };
+  return {
+    meter(size) {
+      if (size > 0) movedAt = clock.now();
+      bytes += size;
+      tell();
+      return Math.max(...throttles.map((throttle) => throttle.pay(size)), 0);
+    },
+    bytes: () => bytes,
+    movedAt: () => movedAt,
+    note: (said) => {
+      what = said.what;
+    },
+  };
+}
