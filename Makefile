@@ -1,6 +1,6 @@
 # `make` alone explains itself. Everything a fresh Debian machine lacks is installed by the targets that need it.
 .DEFAULT_GOAL := help
-.PHONY: help check format test unit build lab-zfs lab-zfs-down install clean
+.PHONY: help check format test unit build lab lab-down lab-zfs lab-zfs-down install clean
 SHELL := /bin/bash
 BIN := node_modules/.bin
 PREFIX ?= /usr/local
@@ -29,6 +29,12 @@ build: node_modules ## dist/iab.mjs: one file that needs nothing but Node
 
 test: node_modules build ## everything: the gate, then the lab with real Incus 6.0 and 7.0 and all tests on it
 	@test/run-all
+
+lab: ## two Incus hosts of 6.0 and two of 7.0, Kopia, S3 and SFTP servers, below .lab (as root)
+	@lab/up
+
+lab-down: ## end the lab and forget what was in it; packages and programs stay cached
+	@lab/down
 
 lab-zfs: ## a machine with real ZFS, plain and encrypted, and four Incus daemons (built once)
 	@lab/zfs/up

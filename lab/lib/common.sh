@@ -4,10 +4,10 @@
 LAB_SOURCE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 LAB=${IAB_LAB_DIR:-$(dirname "$LAB_SOURCE")/.lab}
 case $LAB in /*) ;; *) LAB=$PWD/$LAB ;; esac
-CACHE=${IAB_LAB_CACHE:-$LAB/cache}
-case $CACHE in /*) ;; *) CACHE=$PWD/$CACHE ;; esac
-
 STATE=$LAB/state
+# A lab stays with the cache that it was started on: its daemons stand on the programs in there.
+CACHE=$(cat "$STATE/cache" 2>/dev/null) || CACHE=${IAB_LAB_CACHE:-$LAB/cache}
+case $CACHE in /*) ;; *) CACHE=$PWD/$CACHE ;; esac
 LOGS=$LAB/log
 # Every process of this lab carries this word in its command line or its environment: lab/down finds it by that.
 MARK=iab-lab:$LAB

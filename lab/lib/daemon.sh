@@ -65,16 +65,25 @@ END
   fi
   client "$generation" "$side" query /1.0/images/aliases/tiny >/dev/null 2>&1 ||
     client "$generation" "$side" image import "$LAB/tiny.tar.gz" --alias tiny >/dev/null
-  [ "$side" = target ] || ensure_bridge "$generation"
+  [ "$side" = target ] || ensure_network "$generation"
 }
 
-# A managed network that the source has and the target lacks: a bridge without addresses. It is the one thing of the lab
-# that is seen on the machine itself, so its name is the lab's own.
-bridge_of() { echo "iab${1/./}-$LAB_ID"; }
+# A managed network that the source has and the target lacks. Not of the type "bridge": all daemons share the machine's
+# network, so the target would see the source's bridge as an unmanaged one of that name.
+SOURCE_NETWORK=lan0
 
-ensure_bridge() {
-  client "$1" source query "/1.0/networks/$(bridge_of "$1")" >/dev/null 2>&1 ||
-    client "$1" source network create "$(bridge_of "$1")" --type=bridge ipv4.address=none ipv6.address=none >/dev/null
+ensure_network() {
+  client "$1" source query "/1.0/networks/$SOURCE_NETWORK" >/dev/null 2>&1 ||
+    client "$1" source network create "$SOURCE_NETWORK" --type=macvlan parent="$PARENT" >/dev/null
+}
+
+# The network stands on this bridge, which leads nowhere. It is the one thing of the lab that is seen on the machine
+# itself, so its name is the lab's own.
+PARENT=iab-$LAB_ID
+
+ensure_parent() {
+  [ -e "/sys/class/net/$PARENT" ] || ip link add name "$PARENT" type bridge
+  ip link set dev "$PARENT" up
 }
 
 # stop_daemon NAME: at once, as a crash would; its containers and mounts stay.

@@ -47,7 +47,7 @@ describe_daemon() {
         "incusDir": "$directory",
         "storageDir": "/proc/$keeper/root$directory/storage-pools",
         "pools": { "btrfs": "local", "btrfs2": "tank", "dir": "plain" },
-        "networks": [$([ "$2" = target ] || echo "\"$(bridge_of "$1")\"")],
+        "networks": [$([ "$2" = target ] || echo "\"$SOURCE_NETWORK\"")],
         "client": "$LAB/client/incus-$name",
         "pid": $(daemon_of "$name"),
         "keeperPid": $keeper

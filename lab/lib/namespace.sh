@@ -15,7 +15,8 @@ keeper_of() {
 ensure_keeper() {
   local name=$1 root=$2
   shift 2
-  keeper_of "$name" >/dev/null && return
+  has_its_root "$name" && return
+  end_keeper "$name"
   mkdir -p "$STATE/$name" "$@"
   rm -f "$STATE/$name/keeper" "$STATE/$name/daemon"
   IAB_LAB_MARK=$MARK IAB_LAB_DIR=$LAB setsid unshare --mount --pid --fork --kill-child --propagation private \
@@ -24,6 +25,21 @@ ensure_keeper() {
   disown
   await 10 keeper_of "$name" >/dev/null || die "cannot make the namespace of $name: $(tail -n 3 "$LOGS/$name-namespace.log")"
 }
+
+# Somebody may have emptied the cache under a running lab.
+has_its_root() {
+  local keeper
+  keeper=$(keeper_of "$1") && [ -x "/proc/$keeper/root/usr/bin/env" ]
+}
+
+end_keeper() {
+  local keeper
+  keeper=$(keeper_of "$1") || return 0
+  kill -KILL "$keeper" 2>/dev/null || true
+  await 10 keeper_is_gone "$1" || die "the namespace of $1 (process $keeper) does not end"
+}
+
+keeper_is_gone() { ! keeper_of "$1" >/dev/null; }
 
 # run_inside NAME COMMAND...: starts a process that stays, in the namespace that is its home, and writes the number by
 # which the machine knows it to $STATE/NAME/daemon.

@@ -3,7 +3,7 @@
 # Nothing of the machine's own packages is read or changed.
 
 # What Debian takes for granted in every system, and what the daemons run.
-ROOT_PACKAGES=(base-files base-passwd bash btrfs-progs busybox-static coreutils dash dnsmasq-base e2fsprogs findutils
+ROOT_PACKAGES=(base-files base-passwd bash btrfs-progs busybox-static coreutils dash e2fsprogs findutils
   grep gzip hostname incus-base incus-client iproute2 mount openssh-client openssh-server openssl procps rsync sed tar
   util-linux xz-utils)
 

@@ -54,11 +54,8 @@ loops_of_lab() {
 
 no_loop_left() { [ -z "$(loops_of_lab)" ]; }
 
-end_bridges() {
-  local name
-  for name in /sys/class/net/iab[0-9]*-"$LAB_ID"; do
-    [ ! -e "$name" ] || ip link delete "${name##*/}"
-  done
+end_network() {
+  [ ! -e "/sys/class/net/iab-$LAB_ID" ] || ip link delete "iab-$LAB_ID"
 }
 
 # Nothing is mounted in the machine's own namespace: this is for what a person mounted by hand.
