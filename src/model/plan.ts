@@ -76,6 +76,8 @@ export type Removal = { readonly name: string; readonly reasons: readonly string
 /** Makes a fresh copy beside a replica that cannot be refreshed, proves it, and only then replaces the old one. */
 export type ReseedStep = CommonStep & {
   readonly kind: "reseed";
+  /** What makes a fresh copy necessary. */
+  readonly why: string;
   /** The transfer, whose target is the temporary name. */
   readonly copy: Copy;
   /** The replica that gives way. */

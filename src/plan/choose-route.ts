@@ -1,0 +1,239 @@
+import type { KeptSnapshot } from "../model/copy.ts";
+import { MARKS } from "../model/marks.ts";
+import type { Removal } from "../model/plan.ts";
+import { isOwnSnapshotName, type Snapshot } from "../model/snapshot.ts";
+import type { Workload } from "../model/state.ts";
+import { unitLabel } from "../model/unit.ts";
+import { type Comparison, compareSnapshots } from "./compare-snapshots.ts";
+import { freshCopiesOf } from "./fresh-name.ts";
+import type { StateIndex } from "./index-state.ts";
+import {
+  freshHint,
+  isRecreated,
+  ownChanges,
+  ownershipOf,
+  type Refusal,
+  sourceMark,
+  unusable,
+} from "./judge-replica.ts";
+import { keptHistory } from "./kept-history.ts";
+import { isNamed, type Orders } from "./orders.ts";
+import type { Pair } from "./pair-up.ts";
+import { reseedRefusal } from "./reseed-refusal.ts";
+import { type StoragePair, storagePair, targetPoolOf } from "./storage-pair.ts";
+import { unprovenTail } from "./unproven-tail.ts";
+
+/** How a workload gets to the target. */
+export type Route = { readonly kind: "none"; readonly refusal: Refusal } | CopyRoute | ReseedRoute;
+
+/** A fresh copy that takes the place of a replica. */
+export type ReseedRoute = {
+  readonly kind: "reseed";
+  readonly pair: Pair;
+  readonly replica: Workload;
+  /** The pool of the fresh copy. */
+  readonly pool: string;
+  /** The old one holds what the fresh one will not. */
+  readonly keepOld: boolean;
+  readonly why: string;
+  readonly gapSafe: boolean;
+};
+
+/** A refresh of what is there, or the first copy where nothing is. */
+export type CopyRoute = {
+  readonly kind: "copy";
+  readonly pair: Pair;
+  /** The pool on the target: of the root disk, or of the volume. */
+  readonly pool: string;
+  readonly comparison: Comparison;
+  /** The replica is taken over first. */
+  readonly adopts: boolean;
+  /** The replica is still called so, and gets its name first. */
+  readonly renames: Workload | undefined;
+  /** What the target drops first, because an earlier run did not live to prove it. Newest first. */
+  readonly retracts: readonly Removal[];
+  readonly keep: readonly KeptSnapshot[];
+  readonly gapSafe: boolean;
+};
+
+export type RouteContext = {
+  readonly index: StateIndex;
+  readonly orders: Orders;
+  readonly leftovers: readonly Workload[];
+};
+
+/** Decides whether and how a workload may be replicated: nothing that is not ours, and nothing that would be damaged. */
+export function chooseRoute(pair: Pair, context: RouteContext): Route {
+  const pool = targetPoolOf(pair);
+  if (pool === undefined) return none({ why: "it has no root disk" });
+  const impossible = impossibility(pair, pool, context);
+  if (impossible !== undefined) return none(impossible);
+  if (pair.replica !== undefined) return routeToReplica(pair, pair.replica, pool, context);
+  const finished = freshCopiesOf(pair.job.target, sourceMark(pair, context.index), context.leftovers).find(isProven);
+  if (finished === undefined) return firstCopy(pair, pool);
+  const route = routeToReplica(withReplica(pair, finished), finished, pool, context);
+  return route.kind === "copy" ? { ...route, renames: finished } : route;
+}
+
+function none(refusal: Refusal): Route {
+  return { kind: "none", refusal };
+}
+
+function firstCopy(pair: Pair, pool: string): CopyRoute {
+  const comparison = compareSnapshots(pair.kind, pair.source.snapshots, []);
+  return {
+    kind: "copy",
+    pair,
+    pool,
+    comparison,
+    adopts: false,
+    renames: undefined,
+    retracts: [],
+    keep: [],
+    gapSafe: false,
+  };
+}
+
+/** The pair with another object of the target in the replica's place. */
+function withReplica(pair: Pair, replica: Workload): Pair {
+  const { name } = pair.job.target;
+  if (pair.kind === "instance") return replica.kind === "instance" ? { ...pair, replica: { ...replica, name } } : pair;
+  return replica.kind === "volume" ? { ...pair, replica: { ...replica, name } } : pair;
+}
+
+/** What the servers cannot do at all. */
+function impossibility(pair: Pair, pool: string, { index, orders }: RouteContext): Refusal | undefined {
+  const { job, source } = pair;
+  const { target } = index;
+  const { host, restricted, instanceTypes } = target.facts;
+  const hidden = restricted ? ", or the agent's certificate may not use it" : "";
+  if (source.snapshots.some(({ name }) => name === orders.run))
+    return {
+      why: `the source has a snapshot ${orders.run} already`,
+      hint: "Another run began in the same second; start again",
+    };
+  if (!target.projects.has(job.target.project)) return { why: `${host} has no project ${job.target.project}${hidden}` };
+  if (pair.replica === undefined && !target.drivers.has(pool))
+    return {
+      why: `${host} has no storage pool ${pool}`,
+      hint: "Name another one in the configuration: storage, targetStorage",
+    };
+  if (source.kind === "instance" && !instanceTypes.includes(source.type))
+    return { why: `${host} cannot hold a ${source.type}` };
+  return undefined;
+}
+
+function routeToReplica(pair: Pair, replica: Workload, pool: string, context: RouteContext): Route {
+  const { index, orders } = context;
+  const all = compareSnapshots(pair.kind, pair.source.snapshots, replica.snapshots);
+  const ownership = ownershipOf(pair, replica, all, { index, asked: isNamed(pair.job.source, orders.adopt) });
+  const marked = replica.config[MARKS.source] === sourceMark(pair, index);
+  const reseeds = isNamed(pair.job.source, orders.reseed);
+  if (ownership.state === "foreign" && !(reseeds && marked)) return none(ownership);
+  const blocked = unusable(pair, replica, index);
+  if (blocked !== undefined) return none(blocked);
+  const adopts = ownership.state === "adoptable";
+  const storage = storagePair(pair, pool, index);
+  const found = { pair, replica, pool, adopts, all, storage };
+  if (reseeds) return reseed(found, { keepOld: holdsMore(pair, replica, all), why: "asked for with --reseed" });
+  const changed = adopts ? undefined : ownChanges(pair, replica);
+  return changed === undefined ? refresh(found) : none(changed);
+}
+
+/** Whether the old replica holds what its fresh copy will not. */
+function holdsMore(pair: Pair, replica: Workload, { targetOnly }: Comparison): boolean {
+  return targetOnly.length > 0 || ownChanges(pair, replica) !== undefined || isRecreated(pair, replica);
+}
+
+/** A pair with a replica that may be written to. */
+type Found = {
+  readonly pair: Pair;
+  readonly replica: Workload;
+  readonly pool: string;
+  readonly adopts: boolean;
+  readonly all: Comparison;
+  readonly storage: StoragePair;
+};
+
+function reseed(
+  { pair, replica, pool, storage }: Found,
+  { keepOld, why }: { readonly keepOld: boolean; readonly why: string },
+): Route {
+  const refusal = reseedRefusal(pair, replica);
+  if (refusal !== undefined) return none(refusal);
+  const wanted = (pair.kind === "instance" ? pair.job.rootPool : undefined) ?? pool;
+  return { kind: "reseed", pair, replica, pool: wanted, keepOld, why, gapSafe: storage.gapSafe };
+}
+
+function refresh(found: Found): Route {
+  const { pair, replica, pool, adopts, all, storage } = found;
+  // Between like drivers a transfer goes by what is really there, so that an unfinished first copy completes itself.
+  const trusted = adopts || (!isProven(replica) && !storage.rsync);
+  if (trusted && !adopts && replica.snapshots.length === 0)
+    return reseed(found, { keepOld: false, why: "its first copy was never completed" });
+  const tail = trusted ? [] : unprovenTail(replica, all);
+  const left = replica.snapshots.filter(({ name }) => !tail.some((gone) => gone.name === name));
+  const comparison = tail.length === 0 ? all : compareSnapshots(pair.kind, pair.source.snapshots, left);
+  const refusal = baseless(pair, left, comparison, storage.rsync) ?? unsafeGap(pair, comparison, storage.gapSafe);
+  if (refusal !== undefined) return none(refusal);
+  const history =
+    pair.job.history === "keep" ? keptHistory(comparison, replica.config, storage) : mirrored(pair, comparison);
+  if ("why" in history) return none(history);
+  const { gapSafe } = storage;
+  return {
+    kind: "copy",
+    pair,
+    pool,
+    comparison,
+    adopts,
+    renames: undefined,
+    retracts: tail,
+    keep: history.keep,
+    gapSafe,
+  };
+}
+
+function isProven({ config }: Workload): boolean {
+  return config[MARKS.last] !== undefined;
+}
+
+/** Without a common snapshot the server would wipe the replica before it sends: an interruption would leave nothing. */
+function baseless(
+  pair: Pair,
+  left: readonly Snapshot[],
+  { newestCommon }: Comparison,
+  rsync: boolean,
+): Refusal | undefined {
+  if (newestCommon !== undefined || (rsync && left.length === 0)) return undefined;
+  const place = unitLabel(pair.job.target);
+  const what =
+    left.length === 0
+      ? `${place} on the target has no snapshot`
+      : `no snapshot of ${place} on the target is on the source too`;
+  return { why: `${what}: a refresh would wipe the replica before anything is sent`, hint: freshHint(pair) };
+}
+
+/** Where the target lacks what the source still has, ZFS before 7.0.1 and btrfs in every version do damage. */
+function unsafeGap(pair: Pair, { gaps }: Comparison, gapSafe: boolean): Refusal | undefined {
+  if (gaps.length === 0 || gapSafe) return undefined;
+  return {
+    why: `its replica lacks ${gaps.map(({ name }) => name).join(", ")}, which the source has: a refresh over such a gap damages it`,
+    hint: `${freshHint(pair)}. Or delete the same snapshots on the source`,
+  };
+}
+
+/** In a mirror the refresh deletes what only the target has; what a person has made there is not ours to lose. */
+function mirrored(pair: Pair, { targetOnly }: Comparison): { readonly keep: readonly [] } | Refusal {
+  const foreign = targetOnly.filter((snapshot) => !isOwnSnapshotName(snapshot.name) && isMadeOnTarget(pair, snapshot));
+  if (foreign.length === 0) return { keep: [] };
+  const names = foreign.map(({ name }) => name).join(", ");
+  return {
+    why: `a refresh would delete ${names}, which somebody has made on the replica`,
+    hint: `Copy it to an object of its own and delete it from ${unitLabel(pair.job.target)} on the target, or use history: keep`,
+  };
+}
+
+/** A snapshot of an instance loses the fraction of its second when it is copied. One of a volume does not. */
+function isMadeOnTarget(pair: Pair, { createdAtExact }: Snapshot): boolean {
+  return pair.kind === "instance" && /\.\d*[1-9]/.test(createdAtExact);
+}

@@ -1,0 +1,164 @@
+import { MARKS } from "../model/marks.ts";
+import type {
+  AdoptStep,
+  CopyStep,
+  GrowStep,
+  PruneStep,
+  RenameStep,
+  ReseedStep,
+  Step,
+  StepId,
+  Warning,
+} from "../model/plan.ts";
+import type { Snapshot } from "../model/snapshot.ts";
+import { unitId, unitLabel } from "../model/unit.ts";
+import type { CopyRoute } from "./choose-route.ts";
+import { byAge } from "./compare-snapshots.ts";
+import { adoptionConfig, replicaMarks } from "./judge-replica.ts";
+import { keptMark } from "./kept-history.ts";
+import { type CopyContext, makeCopy } from "./make-copy.ts";
+import type { Pair } from "./pair-up.ts";
+import { isSmaller } from "./size-bytes.ts";
+import { rootDisk } from "./storage-pair.ts";
+
+export type Copying = {
+  readonly steps: readonly Step[];
+  readonly warnings: readonly Warning[];
+  readonly copy: CopyStep;
+  /** What the target holds once the copy is proven. */
+  readonly after: readonly Snapshot[];
+};
+
+export type CopyNeeds = {
+  /** This run's snapshot, as it will be. */
+  readonly taken: Snapshot;
+  /** The steps before: the snapshot, and the copies of the volumes that an instance uses. */
+  readonly needs: readonly StepId[];
+};
+
+/** The transfer of a workload, with all that must be put right on the target before it. */
+export function copySteps(route: CopyRoute, { taken, needs }: CopyNeeds, context: CopyContext): Copying {
+  const { pair, comparison, keep } = route;
+  const before = preparations(route, context);
+  const sends = [...comparison.sends, taken].map(({ name }) => name);
+  const kept = new Set(keep.map(({ name }) => name));
+  const onTarget = comparison.targetOnly.filter(({ name }) => kept.has(name));
+  const after = byAge([...comparison.common, ...onTarget, ...comparison.sends, taken]);
+  const isNew = pair.replica === undefined;
+  const asserts = pair.job.history === "keep" ? sends : undefined;
+  const made = makeCopy(pair, { name: pair.job.target.name, pool: route.pool, isNew, keep, sends: asserts }, context);
+  const copy: CopyStep = {
+    kind: "copy",
+    id: `copy:${unitId(pair.job.source)}`,
+    needs: [...needs, ...before.map(({ id }) => id)],
+    workload: pair.job.source,
+    copy: made.copy,
+    base: comparison.newestCommon?.name,
+    sends,
+    proof: after.map(({ name }) => name),
+    dropped: made.dropped,
+    vanishes: comparison.targetOnly
+      .filter(({ name }) => !kept.has(name))
+      .map(({ name }) => ({ name, reasons: ["the source no longer has it"] })),
+    marks: { ...replicaMarks(pair, context.index), [MARKS.last]: taken.name },
+  };
+  return { steps: [...before, copy], warnings: [...made.warnings, ...refreshWarnings(pair, route.pool)], copy, after };
+}
+
+/** The mark of kept history: what will be on the replica once the run is over. */
+export function withKeptMark<S extends CopyStep | ReseedStep>(step: S, removed: readonly string[]): S {
+  const names = step.proof.filter((name) => !removed.includes(name));
+  return { ...step, marks: { ...step.marks, ...keptMark(names) } };
+}
+
+type Preparation = RenameStep | PruneStep | AdoptStep | GrowStep;
+
+/** What the replica needs before a refresh: its name, its unproven end off, our marks, and room. */
+function preparations(route: CopyRoute, context: CopyContext): Preparation[] {
+  const { pair, renames, retracts, adopts, comparison } = route;
+  const { source: workload, target: unit } = pair.job;
+  const rename = renames && renameStep(pair, renames.name);
+  const common = { needs: rename === undefined ? [] : [rename.id], workload, unit };
+  const grow = growStep(pair);
+  const retract: PruneStep = {
+    ...common,
+    kind: "prune",
+    id: `retract-target:${unitId(workload)}`,
+    side: "target",
+    removals: retracts,
+    onlyIfGoneFrom: undefined,
+    verdicts: [],
+  };
+  return [
+    ...(rename === undefined ? [] : [rename]),
+    ...(retracts.length === 0 ? [] : [retract]),
+    ...(adopts
+      ? [
+          {
+            ...common,
+            kind: "adopt",
+            id: `adopt:${unitId(workload)}`,
+            marks: adoptionConfig(pair, comparison, context.index),
+          } as const,
+        ]
+      : []),
+    ...(grow === undefined ? [] : [{ ...grow, needs: common.needs }]),
+  ];
+}
+
+function renameStep({ job }: Pair, name: string): RenameStep {
+  const { source: workload, target } = job;
+  return {
+    kind: "rename",
+    id: `rename:${unitId(workload)}`,
+    needs: [],
+    workload,
+    unit: { ...target, name },
+    name: target.name,
+  };
+}
+
+function growStep({ kind, job, source, replica }: Pair): GrowStep | undefined {
+  if (kind === "instance" || replica === undefined) return undefined;
+  const size = source.config["size"];
+  if (!isSmaller(replica.config["size"], size)) return undefined;
+  return {
+    kind: "grow",
+    id: `grow:${unitId(job.source)}`,
+    needs: [],
+    workload: job.source,
+    unit: job.target,
+    size: size ?? "",
+  };
+}
+
+/** Where a refresh leaves something on the replica as it is, and the configuration or the source says otherwise. */
+function refreshWarnings({ kind, job, source, replica }: Pair, pool: string): Warning[] {
+  if (kind === "volume" || replica === undefined) return [];
+  const [workload, place] = [job.source, unitLabel(job.target)];
+  const [here, there] = [rootDisk(source.expandedDevices), rootDisk(replica.expandedDevices)];
+  const wanted = here?.device["size"];
+  const grown = there !== undefined && isSmaller(there.device["size"], wanted);
+  const set =
+    wanted === undefined ? `unset ${place} ${there?.name} size` : `set ${place} ${there?.name} size=${wanted}`;
+  return [
+    ...(grown
+      ? [
+          {
+            code: "size.behind",
+            workload,
+            text: `The root disk of ${place} on the target is smaller than its source. On the target: incus config device ${set}`,
+          } as const,
+        ]
+      : []),
+    ...(job.rootPool !== undefined && job.rootPool !== pool
+      ? [
+          {
+            code: "pool.differs",
+            workload,
+            text: `The replica ${place} lies in pool ${pool}, not ${job.rootPool}: a refresh does not move it, iab run --reseed does`,
+          } as const,
+        ]
+      : []),
+  ];
+}

@@ -1,0 +1,44 @@
+import { MARKS } from "../model/marks.ts";
+import type { Workload } from "../model/state.ts";
+import type { Unit } from "../model/unit.ts";
+import type { ServerIndex } from "./index-state.ts";
+
+const FRESH = /-iab-new-\d+$/;
+
+/** Room for the longest suffix: an instance's name has at most 63 characters. */
+const STEM_LENGTH = 40;
+
+/** The unit under which a fresh copy is made before it takes its replica's place. */
+export function freshUnit(unit: Unit, run: string): Unit {
+  return { ...unit, name: `${stemOf(unit.name)}-iab-new-${digitsOf(run)}` };
+}
+
+/** The name under which a replica that gave way stays. */
+export function oldName({ name }: Unit, run: string): string {
+  return `${stemOf(name)}-iab-old-${digitsOf(run)}`;
+}
+
+/** The fresh copies of a replica that earlier runs left on the target. */
+export function freshCopiesOf(unit: Unit, mark: string, leftovers: readonly Workload[]): Workload[] {
+  return leftovers.filter(
+    (each) =>
+      each.kind === unit.kind &&
+      each.project === unit.project &&
+      each.config[MARKS.source] === mark &&
+      each.name.replace(FRESH, "") === stemOf(unit.name) &&
+      (each.kind === "instance" || unit.kind === "instance" || each.pool === unit.pool),
+  );
+}
+
+/** Everything on the target that is named as a fresh copy. */
+export function leftoversOf({ instances, volumes }: ServerIndex): Workload[] {
+  return [...instances.values(), ...volumes.values()].filter(({ name }) => FRESH.test(name));
+}
+
+function stemOf(name: string): string {
+  return name.slice(0, STEM_LENGTH).replace(/[-_.]+$/, "");
+}
+
+function digitsOf(run: string): string {
+  return run.replace(/\D/g, "");
+}

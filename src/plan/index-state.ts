@@ -1,0 +1,53 @@
+import type { Side } from "../model/job.ts";
+import type { Instance, Network, Profile, Project, ServerFacts, ServerState, State, Volume } from "../model/state.ts";
+import { unitId } from "../model/unit.ts";
+
+/** What one look at a server found, by name. */
+export type ServerIndex = {
+  readonly facts: ServerFacts;
+  readonly instances: ReadonlyMap<string, Instance>;
+  readonly volumes: ReadonlyMap<string, Volume>;
+  /** The driver of each pool. */
+  readonly drivers: ReadonlyMap<string, string>;
+  readonly projects: ReadonlyMap<string, Project>;
+  readonly networks: ReadonlyMap<string, Network>;
+  readonly profiles: ReadonlyMap<string, Profile>;
+};
+
+export type StateIndex = Readonly<Record<Side, ServerIndex>>;
+
+/** Both servers by name, so that hundreds of workloads are found without searching. */
+export function indexState(state: State): StateIndex {
+  return { source: indexServer(state.source), target: indexServer(state.target) };
+}
+
+function indexServer(server: ServerState): ServerIndex {
+  return {
+    facts: server.facts,
+    instances: new Map(server.instances.map((instance) => [unitId(instance), instance])),
+    volumes: new Map(server.volumes.map((volume) => [unitId(volume), volume])),
+    drivers: new Map(server.pools.map(({ name, driver }) => [name, driver])),
+    projects: new Map(server.projects.map((project) => [project.name, project])),
+    networks: new Map(server.networks.map((network) => [keyOf(network), network])),
+    profiles: new Map(server.profiles.map((profile) => [keyOf(profile), profile])),
+  };
+}
+
+type Feature = "ownVolumes" | "ownProfiles" | "ownNetworks";
+
+/** The project whose volumes, profiles or networks serve a project: its own, or those of `default`. */
+export function servingProject({ projects }: ServerIndex, name: string, feature: Feature): string {
+  return (projects.get(name)?.[feature] ?? true) ? name : "default";
+}
+
+export function networkOf(server: ServerIndex, project: string, name: string): Network | undefined {
+  return server.networks.get(keyOf({ project: servingProject(server, project, "ownNetworks"), name }));
+}
+
+export function profileOf(server: ServerIndex, project: string, name: string): Profile | undefined {
+  return server.profiles.get(keyOf({ project: servingProject(server, project, "ownProfiles"), name }));
+}
+
+function keyOf({ project, name }: { readonly project: string; readonly name: string }): string {
+  return `${project}/${name}`;
+}

@@ -1,0 +1,85 @@
+import type { Copy, KeptSnapshot } from "../model/copy.ts";
+import type { DroppedDevice, Warning } from "../model/plan.ts";
+import { unitLabel, type VolumeUnit } from "../model/unit.ts";
+import { type FilteredDevices, filterDevices } from "./filter-devices.ts";
+import type { StateIndex } from "./index-state.ts";
+import { replicaMarks } from "./judge-replica.ts";
+import { newInstance, newVolume } from "./new-replica.ts";
+import type { Orders } from "./orders.ts";
+import type { Pair } from "./pair-up.ts";
+
+export type CopyContext = {
+  readonly index: StateIndex;
+  readonly orders: Orders;
+  /** Where each volume of the source is replicated to, by the id of its source. */
+  readonly volumeTargets: ReadonlyMap<string, VolumeUnit>;
+};
+
+export type Transfer = {
+  /** What the target is called for the time of the transfer. */
+  readonly name: string;
+  /** The pool on the target. */
+  readonly pool: string;
+  readonly isNew: boolean;
+  readonly keep: readonly KeptSnapshot[];
+  readonly sends: readonly string[] | undefined;
+};
+
+export type MadeCopy = {
+  readonly copy: Copy;
+  /** Of a new replica; those of one that exists were dropped when it was made. */
+  readonly dropped: readonly DroppedDevice[];
+  readonly warnings: readonly Warning[];
+};
+
+/** The transfer of a workload. What a new replica would be made with goes along with every refresh, which ignores it. */
+export function makeCopy(pair: Pair, { name, pool, isNew, keep, sends }: Transfer, context: CopyContext): MadeCopy {
+  const { mode, targetMember } = pair.job;
+  const { index, orders, volumeTargets } = context;
+  const placed = isNew && index.target.facts.clustered;
+  const common = {
+    mode,
+    member: placed ? targetMember : undefined,
+    keep,
+    sends,
+    bytesPerSecond: mode === "relay" ? orders.bytesPerSecond : undefined,
+  };
+  const warnings = isNew && !placed && targetMember !== undefined ? [memberIgnored(pair, targetMember)] : [];
+  const marks = replicaMarks(pair, index);
+  if (pair.kind === "volume") {
+    const { source, target } = pair.job;
+    const create = newVolume(pair.source, marks);
+    const copy = { ...common, kind: "volume", source, target: { ...target, name, pool }, create } as const;
+    return { copy: { ...copy, allowInconsistent: false }, dropped: [], warnings };
+  }
+  const { source, target, excludeDevices } = pair.job;
+  const filtered = filterDevices(pair.source, { index, target, rootPool: pool, excludeDevices, volumeTargets });
+  const create = newInstance(pair.source, filtered, marks);
+  const copy = { ...common, kind: "instance", source, target: { ...target, name }, create } as const;
+  return {
+    // A running source is not frozen for the whole transfer: its snapshots are whole in any case.
+    copy: { ...copy, allowInconsistent: true },
+    dropped: isNew ? filtered.dropped : [],
+    warnings: isNew ? [...warnings, ...filterWarnings(pair, filtered)] : warnings,
+  };
+}
+
+function memberIgnored({ job }: Pair, member: string): Warning {
+  return { code: "member.ignored", workload: job.source, text: `The target is not a cluster: ${member} is ignored` };
+}
+
+function filterWarnings({ job }: Pair, { dropped, missingProfiles }: FilteredDevices): Warning[] {
+  const label = unitLabel(job.source);
+  return [
+    ...missingProfiles.map((profile) => ({
+      code: "profile.missing" as const,
+      workload: job.source,
+      text: `The replica of ${label} is made without profile ${profile}, which the target does not have`,
+    })),
+    ...dropped.map(({ name, device, why }) => ({
+      code: "device.dropped" as const,
+      workload: job.source,
+      text: `The replica of ${label} is made without device ${name} (${device["type"]}): ${why}`,
+    })),
+  ];
+}

@@ -1,0 +1,50 @@
+import type { NewInstance, NewVolume } from "../model/copy.ts";
+import { MARKS } from "../model/marks.ts";
+import type { Config, Instance, Volume } from "../model/state.ts";
+import type { FilteredDevices } from "./filter-devices.ts";
+
+/** What the server keeps for itself and that may travel nevertheless: which image, and that its firmware is set up. */
+const TRAVELLING = ["volatile.base_image", "volatile.apply_nvram"];
+
+const NOT_FOR_REPLICAS = [
+  /^volatile\./,
+  /^snapshots\./,
+  /^user\.iab\./,
+  /^boot\.autostart$/,
+  /^boot\.autorestart$/,
+  /^cluster\.evacuate$/,
+];
+
+/** What a new replica of an instance is made with: it never starts by itself and never snapshots itself. */
+export function newInstance(
+  source: Instance,
+  { devices, profiles, dropped }: FilteredDevices,
+  marks: Config,
+): NewInstance {
+  const remembered = Object.fromEntries(dropped.map(({ name, device }) => [name, device]));
+  return {
+    type: source.type,
+    architecture: source.architecture,
+    description: source.description,
+    config: {
+      ...travelling(source.config),
+      "boot.autostart": "false",
+      ...marks,
+      ...(dropped.length === 0 ? {} : { [MARKS.dropped]: JSON.stringify(remembered) }),
+    },
+    devices,
+    profiles,
+  };
+}
+
+/** What a new replica of a volume is made with. */
+export function newVolume(source: Volume, marks: Config): NewVolume {
+  const { contentType, description } = source;
+  return { contentType, description, config: { ...travelling(source.config), ...marks } };
+}
+
+function travelling(config: Config): Config {
+  const kept = ([key]: [string, string]) =>
+    TRAVELLING.includes(key) || !NOT_FOR_REPLICAS.some((pattern) => pattern.test(key));
+  return Object.fromEntries(Object.entries(config).filter(kept));
+}

@@ -1,0 +1,129 @@
+import { MARKS } from "../model/marks.ts";
+import type { Skipped, Step, StepId, Warning } from "../model/plan.ts";
+import { isOwnSnapshotName, type Snapshot } from "../model/snapshot.ts";
+import { unitId, unitLabel } from "../model/unit.ts";
+import type { Route } from "./choose-route.ts";
+import { type CopyNeeds, copySteps, withKeptMark } from "./copy-steps.ts";
+import { type StateIndex, servingProject } from "./index-state.ts";
+import { lostHistory } from "./kept-history.ts";
+import type { CopyContext } from "./make-copy.ts";
+import type { Pair } from "./pair-up.ts";
+import { type Pruning, pruneSteps } from "./prune-steps.ts";
+import { reseedStep } from "./reseed-step.ts";
+import { recoverStep, snapshotSteps } from "./snapshot-steps.ts";
+
+/** A workload and the way that was chosen for it. */
+export type Routed = { readonly pair: Pair; readonly route: Route };
+
+/** What a run does for one workload. */
+export type Work = {
+  /** What is done before any transfer begins. */
+  readonly snapshots: readonly Step[];
+  readonly rest: readonly Step[];
+  readonly skipped: readonly Skipped[];
+  readonly warnings: readonly Warning[];
+};
+
+/** Turns the chosen way into steps. `copyIds` names the step that brings each workload to the target. */
+export function planWorkload(routed: Routed, copyIds: ReadonlyMap<string, StepId>, context: CopyContext): Work {
+  const { pair, route } = routed;
+  if (route.kind === "none") {
+    const recover = pair.kind === "instance" ? recoverStep(pair.source) : undefined;
+    const skipped = [{ workload: pair.job.source, ...route.refusal, failed: true }];
+    return { snapshots: recover === undefined ? [] : [recover], rest: [], skipped, warnings: lossWarnings(pair) };
+  }
+  const { steps: snapshots, warnings, taken } = snapshotSteps(pair, context.orders);
+  const taking = snapshots.filter(({ kind }) => kind === "snapshot").map(({ id }) => id);
+  const needs = [...taking, ...volumeCopies(pair, copyIds, context.index)];
+  const sending = sendingOf(route, { taken, needs }, context);
+  const pruning = pruningOf(route, sending, taken, context);
+  const removed = pruning.steps.flatMap(({ side, removals }) => (side === "target" ? removals : []));
+  const rest = pair.job.history === "keep" ? sending.steps.map((step) => remembering(step, removed)) : sending.steps;
+  return {
+    snapshots,
+    rest: [...rest, ...pruning.steps],
+    skipped: [],
+    warnings: [...lossWarnings(pair), ...vanishing(route), ...warnings, ...sending.warnings, ...pruning.warnings],
+  };
+}
+
+type Going = Exclude<Route, { readonly kind: "none" }>;
+
+type Sending = {
+  readonly steps: readonly Step[];
+  readonly copyId: StepId;
+  readonly after: readonly Snapshot[];
+  readonly warnings: readonly Warning[];
+};
+
+function sendingOf(route: Going, { taken, needs }: CopyNeeds, context: CopyContext): Sending {
+  if (route.kind === "copy") {
+    const { steps, copy, after, warnings } = copySteps(route, { taken, needs }, context);
+    return { steps, copyId: copy.id, after, warnings };
+  }
+  const { step, after, warnings } = reseedStep(route, { taken, needs }, context);
+  return { steps: [step], copyId: step.id, after, warnings };
+}
+
+function pruningOf(route: Going, { after, copyId }: Sending, taken: Snapshot, { orders }: CopyContext): Pruning {
+  if (orders.withoutPruning) return { steps: [], warnings: [] };
+  const { pair } = route;
+  return pruneSteps({
+    pair,
+    after: { source: [...pair.source.snapshots, taken], target: after },
+    now: orders.now,
+    iosFix: orders.iosFix ?? true,
+    gapSafe: route.gapSafe,
+    copyId,
+  });
+}
+
+function remembering(step: Step, removed: readonly { readonly name: string }[]): Step {
+  const names = removed.map(({ name }) => name);
+  return step.kind === "copy" || step.kind === "reseed" ? withKeptMark(step, names) : step;
+}
+
+/** The copies of the volumes that an instance uses: what belongs together arrives together, the volumes first. */
+function volumeCopies(pair: Pair, copyIds: ReadonlyMap<string, StepId>, { source }: StateIndex): StepId[] {
+  if (pair.kind === "volume") return [];
+  const project = servingProject(source, pair.source.project, "ownVolumes");
+  const ids = Object.values(pair.source.expandedDevices).flatMap((device) => {
+    const { type, pool, source: from } = device;
+    if (type !== "disk" || pool === undefined || from === undefined) return [];
+    const [name = ""] = from.split("/");
+    return copyIds.get(unitId({ kind: "volume", project, pool, name })) ?? [];
+  });
+  return [...new Set(ids)];
+}
+
+/** Kept history that somebody has destroyed: a refresh by hand does, and it takes our marks off an instance as well. */
+function lossWarnings({ job, replica }: Pair): Warning[] {
+  if (job.history !== "keep" || replica === undefined) return [];
+  const place = unitLabel(job.target);
+  const warning = (text: string): Warning => ({ code: "history.lost", workload: job.source, text });
+  const lost = lostHistory(replica);
+  if (lost.length > 0) return [warning(`Lost from ${place} on the target since the last run: ${lost.join(", ")}`)];
+  if (replica.config[MARKS.source] !== undefined || !replica.snapshots.some(({ name }) => isOwnSnapshotName(name)))
+    return [];
+  return [
+    warning(
+      `${place} on the target bears no mark of ours: if it had one, somebody has refreshed it by hand, and the history that only the target had is lost`,
+    ),
+  ];
+}
+
+/** Snapshots that are not ours and that the refresh deletes, since the source has them no more. */
+function vanishing(route: Going): Warning[] {
+  if (route.kind === "reseed" || route.pair.job.history === "keep") return [];
+  const { job } = route.pair;
+  const foreign = route.comparison.targetOnly.filter(({ name }) => !isOwnSnapshotName(name));
+  if (foreign.length === 0) return [];
+  const names = foreign.map(({ name }) => name).join(", ");
+  return [
+    {
+      code: "snapshot.vanishes",
+      workload: job.source,
+      text: `The refresh deletes ${names} from ${unitLabel(job.target)} on the target, since the source no longer has it`,
+    },
+  ];
+}
