@@ -14,6 +14,7 @@ const STEP: ReseedStep = {
   needs: [],
   workload: data,
   copy: copyOf(data, fresh),
+  why: "asked for",
   replaces: data,
   keepAs: undefined,
   proof: [RUN],
