@@ -92,17 +92,10 @@ function refuseHistory(copy: Copy): void {
   });
 }
 
-/** The way that led there before, then the configured one, then what the server says of itself. */
+/** The way that led there before, then those that the server names, best first. */
 function inOrder(reached: string | undefined, url: string, addresses: readonly string[]): [string, ...string[]] {
-  const configured = isLoopback(url) ? [...addresses, url] : [url, ...addresses];
-  const [first = url, ...others] = new Set(reached === undefined ? configured : [reached, ...configured]);
+  const [first = url, ...others] = new Set(reached === undefined ? addresses : [reached, ...addresses]);
   return [first, ...others];
-}
-
-/** To whoever dials such an address, it means itself. */
-function isLoopback(url: string): boolean {
-  const { hostname } = new URL(url);
-  return hostname === "localhost" || hostname === "[::1]" || hostname.startsWith("127.");
 }
 
 const UNREACHED =
