@@ -90,7 +90,7 @@ function failure(address: Address, asked: Asked, cause: unknown): unknown {
 function bodyFailure(address: Address, asked: Asked, cause: unknown): unknown {
   if (!isTransient(cause)) return failure(address, asked, cause);
   const message = `Cannot read what ${asked.host} answered to ${asked.method} ${asked.path}: the body breaks off`;
-  return new LostRequest("incus.bad-reply", "if-idempotent", message, { cause });
+  return new LostRequest("incus.bad-reply", true, message, { cause });
 }
 
 /** Not a broken line, but something that undici's parser could not make sense of. */

@@ -37,7 +37,7 @@ function mayRepeat(error: unknown, attempts: number, waitedMs: number, options: 
   // 503 comes before a request is looked at, so that it was not carried out whatever it was.
   if (error instanceof IncusRefusal) return error.status === 503 && waitedMs < options.startupMs;
   if (!(error instanceof LostRequest) || attempts >= MOST_ATTEMPTS) return false;
-  return error.repeat === "always" || (error.repeat === "if-idempotent" && options.idempotent);
+  return error.transient && (options.idempotent || !error.sent);
 }
 
 /** Doubles from attempt to attempt, with jitter, so that several agents do not come back at the same moment. */

@@ -44,17 +44,18 @@ const BY_CODE: Readonly<Record<string, Advice>> = {
 /** Where trying again may help: a server that restarts, a network that hiccups. */
 const TRANSIENT = new Set(["ECONNREFUSED", "ECONNRESET", "EPIPE", "EAI_AGAIN", "UND_ERR_SOCKET"]);
 
-/** When a request that failed on its way may be sent again: always where it never was, else only if it changes nothing. */
-export type Repeat = "always" | "if-idempotent" | "never";
-
 /** A request, or its answer, that was lost on the way. */
 export class LostRequest extends AgentError {
   override readonly name = "LostRequest";
-  readonly repeat: Repeat;
+  /** Whether it may have been carried out all the same. */
+  readonly sent: boolean;
+  /** Whether trying again may help. */
+  readonly transient: boolean;
 
-  constructor(code: "incus.unreachable" | "incus.bad-reply", repeat: Repeat, message: string, more: Extra) {
+  constructor(code: "incus.unreachable" | "incus.bad-reply", sent: boolean, message: string, more: Extra) {
     super(code, message, more);
-    this.repeat = repeat;
+    this.sent = sent;
+    this.transient = isTransient(more.cause);
   }
 }
 
@@ -62,14 +63,12 @@ type Extra = { readonly cause: unknown; readonly hint?: string };
 
 /** Why no connection to a server came about, and what to do about it. */
 export function unreachable(address: Address, cause: unknown): LostRequest {
-  const repeat = isTransient(cause) ? "always" : "never";
-  return lost(cause, repeat, `Cannot connect to ${address.host} (${address.url.origin})`);
+  return lost(cause, false, `Cannot connect to ${address.host} (${address.url.origin})`);
 }
 
 /** Why a request that may have been sent got no answer. */
 export function unanswered(address: Address, doing: string, cause: unknown): LostRequest {
-  const repeat = isTransient(cause) ? "if-idempotent" : "never";
-  return lost(cause, repeat, `Cannot ${doing} on ${address.host} (${address.url.origin})`);
+  return lost(cause, true, `Cannot ${doing} on ${address.host} (${address.url.origin})`);
 }
 
 /** The code that Node, OpenSSL or undici gave an error. */
@@ -78,15 +77,15 @@ export function errorCode(error: unknown): string {
   return typeof error.code === "string" ? error.code : "";
 }
 
-/** Whether trying again may help. */
+/** Whether the reason may be gone in a moment. */
 export function isTransient(cause: unknown): boolean {
   return TRANSIENT.has(errorCode(cause));
 }
 
-function lost(cause: unknown, repeat: Repeat, what: string): LostRequest {
+function lost(cause: unknown, sent: boolean, what: string): LostRequest {
   const advice = adviceFor(cause);
   const why = advice?.why ?? (cause instanceof Error ? cause.message : String(cause));
-  return new LostRequest("incus.unreachable", repeat, `${what}: ${why}`, {
+  return new LostRequest("incus.unreachable", sent, `${what}: ${why}`, {
     cause,
     ...(advice === undefined ? {} : { hint: advice.hint }),
   });

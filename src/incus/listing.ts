@@ -1,0 +1,174 @@
+import { z } from "zod";
+import { IncusRefusal } from "../model/errors.ts";
+import type { Snapshot } from "../model/snapshot.ts";
+import type { Instance, Network, Pool, Profile, Project, ServerFacts, Volume } from "../model/state.ts";
+import { type InstanceUnit, type Unit, unitId } from "../model/unit.ts";
+import { readMetadata } from "./answer.ts";
+import type { Connection } from "./connection.ts";
+import { DeviceMap, InstanceSchema, instanceOf, SnapshotSchema, Strings, snapshotsOf } from "./instances.ts";
+import { unitAt, unitPath, volumesPath } from "./unit-path.ts";
+import { flatVolumesOf, fullVolumesOf, VolumeSchema } from "./volumes.ts";
+
+const EVERYWHERE = { "all-projects": "true" } as const;
+const WITH_FIELDS = { recursion: "1" } as const;
+const WITH_SNAPSHOTS = { recursion: "2" } as const;
+
+type Query = Readonly<Record<string, string>>;
+
+const ProjectSchema = z.object({
+  name: z.string(),
+  config: Strings,
+  used_by: z.array(z.string()).nullish(),
+});
+const PoolSchema = z.object({ name: z.string(), driver: z.string() });
+const NetworkSchema = z.object({ name: z.string(), managed: z.boolean(), project: z.string().default("default") });
+/** By status. What an operation touches is named by kind. */
+const OperationsSchema = z.record(
+  z.string(),
+  z
+    .array(
+      z.object({ status_code: z.number(), resources: z.record(z.string(), z.array(z.string()).nullish()).nullish() }),
+    )
+    .nullish(),
+);
+const ProfileSchema = z.object({ name: z.string(), project: z.string().default("default"), devices: DeviceMap });
+
+/** Reads an object, or a list, by the fields that the agent uses. */
+async function read<T>(
+  connection: Connection,
+  path: string,
+  query: Query,
+  schema: z.ZodType<T>,
+  signal: AbortSignal,
+): Promise<T> {
+  const answer = await connection.request({ method: "GET", path, query }, signal);
+  return readMetadata({ host: connection.host, method: "GET", path }, answer, schema);
+}
+
+/** All instances of all projects with their snapshots, in one request. */
+export async function listInstances(connection: Connection, signal: AbortSignal): Promise<readonly Instance[]> {
+  const query = { ...WITH_SNAPSHOTS, ...EVERYWHERE };
+  return (await read(connection, "/1.0/instances", query, z.array(InstanceSchema), signal)).map(instanceOf);
+}
+
+/** One instance; undefined if there is none. */
+export async function readInstance(
+  connection: Connection,
+  unit: InstanceUnit,
+  signal: AbortSignal,
+): Promise<Instance | undefined> {
+  const query = { ...WITH_FIELDS, project: unit.project };
+  const wire = await ifThere(read(connection, unitPath(unit), query, InstanceSchema, signal));
+  return wire === undefined ? undefined : instanceOf(wire);
+}
+
+/** The custom volumes of all projects with their snapshots, in one request for each pool. */
+export async function listVolumes(
+  connection: Connection,
+  pools: readonly string[],
+  can: ServerFacts["can"],
+  signal: AbortSignal,
+): Promise<readonly Volume[]> {
+  // The old form on a new server lacks the snapshots, and the new form on an old one is the old form: never guess.
+  const query = { ...(can.fullVolumes ? WITH_SNAPSHOTS : WITH_FIELDS), ...EVERYWHERE };
+  const volumesOf = can.fullVolumes ? fullVolumesOf : flatVolumesOf;
+  const lists = await Promise.all(
+    pools.map(async (pool) => {
+      return volumesOf(pool, await read(connection, volumesPath(pool), query, z.array(VolumeSchema), signal));
+    }),
+  );
+  return lists.flat();
+}
+
+/** A unit's snapshots, oldest first. */
+export async function listSnapshots(
+  connection: Connection,
+  unit: Unit,
+  signal: AbortSignal,
+): Promise<readonly Snapshot[]> {
+  const query = { ...WITH_FIELDS, project: unit.project };
+  return snapshotsOf(await read(connection, `${unitPath(unit)}/snapshots`, query, z.array(SnapshotSchema), signal));
+}
+
+export async function listProjects(connection: Connection, signal: AbortSignal): Promise<readonly Project[]> {
+  const list = await read(connection, "/1.0/projects", WITH_FIELDS, z.array(ProjectSchema), signal);
+  return list.map(({ name, config }) => ({
+    name,
+    ownVolumes: config["features.storage.volumes"] === "true",
+    ownProfiles: config["features.profiles"] === "true",
+    ownNetworks: config["features.networks"] === "true",
+  }));
+}
+
+/** The networks that Incus manages; the others are the host's own and may be there or not. */
+export async function listNetworks(connection: Connection, signal: AbortSignal): Promise<readonly Network[]> {
+  const query = { ...WITH_FIELDS, ...EVERYWHERE };
+  const list = await read(connection, "/1.0/networks", query, z.array(NetworkSchema), signal);
+  return list.filter(({ managed }) => managed).map(({ project, name }) => ({ project, name }));
+}
+
+export async function listProfiles(connection: Connection, signal: AbortSignal): Promise<readonly Profile[]> {
+  const query = { ...WITH_FIELDS, ...EVERYWHERE };
+  return read(connection, "/1.0/profiles", query, z.array(ProfileSchema), signal);
+}
+
+export async function listPools(connection: Connection, signal: AbortSignal): Promise<readonly Pool[]> {
+  return read(connection, "/1.0/storage-pools", WITH_FIELDS, z.array(PoolSchema), signal);
+}
+
+/** Whether there is such a unit. */
+export async function exists(connection: Connection, unit: Unit, signal: AbortSignal): Promise<boolean> {
+  const found = read(connection, unitPath(unit), { project: unit.project }, z.object({}), signal);
+  return (await ifThere(found)) !== undefined;
+}
+
+/** Whether the server works on a unit: a transfer, a snapshot, a change of state. */
+export async function isBusy(connection: Connection, unit: Unit, signal: AbortSignal): Promise<boolean> {
+  const query = { ...WITH_FIELDS, ...EVERYWHERE };
+  const byStatus = await read(connection, "/1.0/operations", query, OperationsSchema, signal);
+  const running = Object.values(byStatus)
+    .flatMap((list) => list ?? [])
+    .filter(({ status_code }) => status_code < 200);
+  const touched = running.flatMap(({ resources }) => Object.values(resources ?? {})).flatMap((list) => list ?? []);
+  return touched.some((address) => {
+    const other = unitAt(address);
+    return other !== undefined && unitId(other) === unitId(unit);
+  });
+}
+
+/**
+ * The pools that are named anywhere within sight: servers before 6.0.6 and 6.21 refuse to list them to a restricted
+ * certificate, and answer for each one whose name is known. A pool that nothing uses is not found, and not missed.
+ */
+export async function findPools(
+  connection: Connection,
+  configured: readonly string[],
+  signal: AbortSignal,
+): Promise<readonly Pool[]> {
+  const [instances, profiles, projects] = await Promise.all([
+    listInstances(connection, signal),
+    listProfiles(connection, signal),
+    read(connection, "/1.0/projects", WITH_FIELDS, z.array(ProjectSchema), signal),
+  ]);
+  const devices = [...instances.map((instance) => instance.expandedDevices), ...profiles.map(({ devices }) => devices)];
+  const ofDevices = devices.flatMap((each) => Object.values(each)).map((device) => device["pool"] ?? "");
+  const used = projects.flatMap((project) => project.used_by ?? []).map(unitAt);
+  const ofVolumes = used.map((unit) => (unit?.kind === "volume" ? unit.pool : ""));
+  const names = new Set([...configured, ...ofDevices, ...ofVolumes].filter((name) => name !== ""));
+  const found = await Promise.all(
+    [...names].sort().map((name) => {
+      const path = `/1.0/storage-pools/${encodeURIComponent(name)}`;
+      return ifThere(read(connection, path, {}, PoolSchema, signal));
+    }),
+  );
+  return found.filter((pool) => pool !== undefined);
+}
+
+async function ifThere<T>(reading: Promise<T>): Promise<T | undefined> {
+  try {
+    return await reading;
+  } catch (error) {
+    if (error instanceof IncusRefusal && error.status === 404) return undefined;
+    throw error;
+  }
+}

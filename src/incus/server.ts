@@ -1,0 +1,62 @@
+import type { Server } from "../model/ports.ts";
+import type { ServerFacts } from "../model/state.ts";
+import { changesVia } from "./changes.ts";
+import { type Connection, type ConnectionOptions, openConnection } from "./connection.ts";
+import { readFacts } from "./facts.ts";
+import * as listing from "./listing.ts";
+import { type Operations, watchOperations } from "./operations.ts";
+
+/** A server, and what copies between two of them are made over. */
+export type IncusServer = Server & {
+  readonly connection: Connection;
+  readonly operations: Operations;
+  close(): Promise<void>;
+};
+
+export type ServerOptions = ConnectionOptions & {
+  /** An operation that has not moved for so long is given up. */
+  readonly operationTimeoutMs: number;
+  /** The pools that the configuration names, for servers that do not tell theirs. */
+  readonly pools?: readonly string[];
+};
+
+/** One Incus server. Nothing is sent before it is first asked something. */
+export function openServer(options: ServerOptions): IncusServer {
+  const connection = openConnection(options);
+  const operations = watchOperations(connection, options.clock, options.operationTimeoutMs);
+  const facts = once((signal) => readFacts(connection, signal));
+  return {
+    connection,
+    operations,
+    facts,
+    projects: (signal) => listing.listProjects(connection, signal),
+    instances: (signal) => listing.listInstances(connection, signal),
+    async pools(signal) {
+      const { can, restricted } = await facts(signal);
+      if (restricted && !can.listPoolsRestricted) return listing.findPools(connection, options.pools ?? [], signal);
+      return listing.listPools(connection, signal);
+    },
+    async volumes(pools, signal) {
+      return listing.listVolumes(connection, pools, (await facts(signal)).can, signal);
+    },
+    networks: (signal) => listing.listNetworks(connection, signal),
+    profiles: (signal) => listing.listProfiles(connection, signal),
+    snapshots: (unit, signal) => listing.listSnapshots(connection, unit, signal),
+    instance: (unit, signal) => listing.readInstance(connection, unit, signal),
+    isBusy: (unit, signal) => listing.isBusy(connection, unit, signal),
+    ...changesVia({ connection, operations, clock: options.clock }),
+    async close() {
+      operations.close();
+      await connection.close();
+    },
+  };
+}
+
+/** Who a server is does not change in a run. A reading that failed is made again. */
+function once(read: (signal: AbortSignal) => Promise<ServerFacts>): (signal: AbortSignal) => Promise<ServerFacts> {
+  let known: ServerFacts | undefined;
+  return async (signal) => {
+    known ??= await read(signal);
+    return known;
+  };
+}
