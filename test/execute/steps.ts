@@ -94,7 +94,7 @@ export function copyOf(unit: Unit, target: Unit = unit): InstanceCopy | VolumeCo
   return { ...common, kind: "instance", source: unit, target, create };
 }
 
-function planOf(steps: readonly Step[]): Plan {
+export function planOf(steps: readonly Step[]): Plan {
   return { run: RUN, at: 0, hosts: { source: "one", target: "two" }, steps, skipped: [], warnings: [] };
 }
 
