@@ -5,6 +5,9 @@ import type { ServerIndex } from "./index-state.ts";
 
 const FRESH = /-iab-new-\d+$/;
 
+/** What a reseed moves out of its way and then deletes; with digits behind it, it is one that stays. */
+const MOVED = /-iab-old$/;
+
 /** Room for the longest suffix: an instance's name has at most 63 characters. */
 const STEM_LENGTH = 40;
 
@@ -30,9 +33,11 @@ export function freshCopiesOf(unit: Unit, mark: string, leftovers: readonly Work
   );
 }
 
-/** Everything on the target that is named as a fresh copy. */
+/** Everything on the target that a reseed made or moved and would have put away at its end. */
 export function leftoversOf({ instances, volumes }: ServerIndex): Workload[] {
-  return [...instances.values(), ...volumes.values()].filter(({ name }) => FRESH.test(name));
+  return [...instances.values(), ...volumes.values()].filter(
+    ({ name, config }) => (FRESH.test(name) || MOVED.test(name)) && config[MARKS.source] !== undefined,
+  );
 }
 
 function stemOf(name: string): string {

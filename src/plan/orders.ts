@@ -8,8 +8,6 @@ export type Orders = {
   readonly now: EpochMs;
   /** The name of this run's snapshots. */
   readonly run: string;
-  /** In a mirror the target follows the source's policy. The default, as in IAB 1.2.0. */
-  readonly iosFix?: boolean;
   /** Workloads whose replica is to be taken over although it is not marked as theirs. */
   readonly adopt?: readonly string[];
   /** Workloads that are to get a fresh replica. */

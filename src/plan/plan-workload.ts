@@ -72,7 +72,6 @@ function pruningOf(route: Going, { after, copyId }: Sending, taken: Snapshot, { 
     pair,
     after: { source: [...pair.source.snapshots, taken], target: after },
     now: orders.now,
-    iosFix: orders.iosFix ?? true,
     gapSafe: route.gapSafe,
     copyId,
   });

@@ -13,8 +13,6 @@ export type PruneContext = {
   /** What each side will hold once the copy is proven. */
   readonly after: Readonly<Record<Side, readonly Snapshot[]>>;
   readonly now: EpochMs;
-  /** In a mirror the target follows the source's policy. */
-  readonly iosFix: boolean;
   readonly gapSafe: boolean;
   /** The copy that all pruning waits for. */
   readonly copyId: StepId;
@@ -31,7 +29,8 @@ export function pruneSteps(context: PruneContext): Pruning {
   const gone = namesOf(source, "remove");
   const held = new Set(after.source.map(({ name }) => name).filter((name) => !gone.has(name)));
 
-  const follows = history === "mirror" && context.iosFix;
+  // One policy for both sides is meant as one set of snapshots on both.
+  const follows = history === "mirror" && retention.target.text === retention.source.text;
   const onTarget = new Set(after.target.map(({ name }) => name));
   const wanted = follows
     ? source.filter(({ name }) => onTarget.has(name))

@@ -7,15 +7,8 @@ const PROTECTED = "security.protection.delete";
 
 /** Why a replica cannot give way to a fresh copy: the server would refuse, after all has been sent. */
 export function reseedRefusal({ job }: Pair, replica: Workload): Refusal | undefined {
-  const place = unitLabel(job.target);
-  if (replica.kind === "volume" && replica.usedBy.length > 0) {
-    const users = replica.usedBy.map(unitLabel).join(", ");
-    return {
-      why: `its replica ${place} is attached to ${users}, and cannot be replaced until it is not`,
-      hint: `Detach it on the target (incus config device remove), reseed, and attach it again`,
-    };
-  }
   if (replica.kind === "volume" || replica.expandedConfig[PROTECTED] !== "true") return undefined;
+  const place = unitLabel(job.target);
   return {
     why: `its replica ${place} is protected and cannot be replaced`,
     hint: `On the target: incus config set ${place} ${PROTECTED}=false`,
