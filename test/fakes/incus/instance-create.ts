@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { z } from "zod";
 import type { Context } from "./host.ts";
 import { instanceUrl } from "./instance-routes.ts";
+import { receiveInstance } from "./migrate-routes.ts";
 import { Refusal, type Reply } from "./reply.ts";
 import type { DeviceKeys, InstanceRecord, Keys, State, UnitRecord } from "./state.ts";
 import { addRecord, expandedDevices, projectWith, rootDevice } from "./state.ts";
@@ -25,7 +26,7 @@ export const NewInstance = z.object({
 });
 export type NewInstance = z.infer<typeof NewInstance>;
 
-/** `POST /1.0/instances`: empty, or as a copy of an instance or snapshot of this server. */
+/** `POST /1.0/instances`: empty, as a copy of an instance or snapshot of this server, or from another one. */
 export function createInstance(context: Context): Reply {
   const asked = context.json(NewInstance);
   requireProject(context.caller, context.host.state, context.project);
@@ -34,6 +35,8 @@ export function createInstance(context: Context): Reply {
       return createEmpty(context, asked);
     case "copy":
       return createCopy(context, asked);
+    case "migration":
+      return receiveInstance(context, asked);
     default:
       throw new Refusal(400, `Unknown source type ${asked.source.type}`);
   }

@@ -3,6 +3,7 @@ import { filterOf } from "./filter.ts";
 import type { Context, Route } from "./host.ts";
 import { param } from "./host.ts";
 import { createInstance } from "./instance-create.ts";
+import { sendInstance } from "./migrate-routes.ts";
 import { etag, Refusal, type Reply, sync } from "./reply.ts";
 import { projectQuery } from "./server-routes.ts";
 import type { InstanceRecord } from "./state.ts";
@@ -65,8 +66,7 @@ const Rename = z.object({ name: z.string().default(""), migration: z.boolean().d
 
 function renameOrMigrate(context: Context): Reply {
   const { name, migration } = context.json(Rename);
-  if (migration) throw new Refusal(501, "Not implemented");
-  return renameInstance(context, name);
+  return migration ? sendInstance(context, instanceOf(context)) : renameInstance(context, name);
 }
 
 function renameInstance(context: Context, name: string): Reply {

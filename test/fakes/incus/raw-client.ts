@@ -50,11 +50,18 @@ export class RawClient {
 
   /** Asks, waits for the operation if it becomes one, and returns how that ended. */
   async run(method: Dispatcher.HttpMethod, path: string, body?: unknown): Promise<{ error: string; status: number }> {
-    const { body: answer, status } = await this.call(method, path, body);
-    if (answer.type !== "async") return { error: answer.error, status };
-    const waited = await this.call("GET", `${answer.operation}/wait`);
+    const started = await this.call(method, path, body);
+    if (started.body.type !== "async") return { error: started.body.error, status: started.status };
+    const waited = await this.call("GET", `${started.body.operation}/wait`);
     if (waited.body.type === "error") return { error: waited.body.error, status: waited.body.error_code };
     return { error: OperationBody.parse(waited.body.metadata).err, status: 200 };
+  }
+
+  /** The error of the operation that an answer began, or of the answer; empty for success. */
+  async endOf({ body }: RawReply): Promise<string> {
+    if (body.type !== "async") return body.error;
+    const waited = await this.call("GET", `${body.operation}/wait`);
+    return waited.body.type === "error" ? waited.body.error : OperationBody.parse(waited.body.metadata).err;
   }
 
   socket(path: string): WebSocket {

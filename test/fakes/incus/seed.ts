@@ -7,7 +7,7 @@ import { addRecord } from "./state.ts";
 
 export type SnapshotSeed = {
   readonly name: string;
-  /** RFC 3339, down to nanoseconds; one second apart from the unit's own date on, without it. */
+  /** RFC 3339, down to nanoseconds; without it one second apart, the newest about as old. */
   readonly createdAt?: string;
   readonly expiresAt?: string;
   readonly content?: string | Uint8Array;
@@ -79,7 +79,7 @@ function common(host: Host, seed: UnitSeed): Omit<VolumeRecord, "kind" | "pool" 
     name: seed.name,
     description: seed.description ?? "",
     config: { ...seed.config },
-    createdAt: seed.createdAt === undefined ? host.now() : dateOf(seed.createdAt),
+    createdAt: seed.createdAt === undefined ? inThePast(host.now(), seed) : dateOf(seed.createdAt),
     snapshots: [],
     datasets: [],
     content: bytesOf(seed.content ?? `${seed.name} at its head`),
@@ -99,6 +99,11 @@ function add<T extends UnitRecord>(host: Host, unit: T, seed: UnitSeed): T {
   });
   addRecord(host.state, unit);
   return unit;
+}
+
+/** Early enough for all its snapshots to be older than now, and than anything that is taken from now on. */
+function inThePast(now: Nanos, { snapshots = [] }: UnitSeed): Nanos {
+  return later(now, -snapshots.length - 3);
 }
 
 function later(at: Nanos, seconds: number): Nanos {

@@ -2,8 +2,9 @@ import { X509Certificate } from "node:crypto";
 import { request } from "undici";
 import { afterEach, expect, test } from "vitest";
 import { makeCertificate } from "./certificate.ts";
+import type { FakeIncusOptions } from "./options.ts";
 import { RawClient } from "./raw-client.ts";
-import { type FakeIncus, type FakeIncusOptions, startFakeIncus } from "./start-fake-incus.ts";
+import { type FakeIncus, startFakeIncus } from "./start-fake-incus.ts";
 
 const closers: (() => Promise<void>)[] = [];
 

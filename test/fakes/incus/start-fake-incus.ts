@@ -2,59 +2,32 @@ import { createHash } from "node:crypto";
 import { createServer, type Server } from "node:https";
 import type { Socket } from "node:net";
 import { TLSSocket } from "node:tls";
-import { type Unit, unitId } from "../../../src/model/unit.ts";
+import { type InstanceUnit, type Unit, unitId, type VolumeUnit } from "../../../src/model/unit.ts";
 import { answer } from "./answer.ts";
-import { type Certificate, fingerprintOf, makeCertificate } from "./certificate.ts";
-import { certificateRoutes, issueToken, type TokenOptions } from "./certificate-routes.ts";
+import { type Certificate, makeCertificate } from "./certificate.ts";
+import { issueToken, type TokenOptions } from "./certificate-routes.ts";
 import { Events } from "./events.ts";
 import { Faults } from "./faults.ts";
-import { GENERATIONS, type GenerationName } from "./generation.ts";
-import type { Host, Route, Timings } from "./host.ts";
-import { instanceRoutes } from "./instance-routes.ts";
-import { nanoClock, parseNanos, ZERO_DATE } from "./nanos.ts";
-import { operationRoutes } from "./operation-routes.ts";
+import { GENERATIONS } from "./generation.ts";
+import type { Host } from "./host.ts";
+import { nanoClock, parseNanos, rfc3339Nanos, ZERO_DATE } from "./nanos.ts";
 import { Operations } from "./operations.ts";
+import {
+  addNetwork,
+  addPool,
+  addProfile,
+  addTrust,
+  type FakeIncusOptions,
+  furnish,
+  type ProfileSeed,
+  type TrustOptions,
+} from "./options.ts";
+import { ROUTES } from "./routes.ts";
 import { addInstance, addVolume, bytesOf, type InstanceSeed, type VolumeSeed } from "./seed.ts";
-import { serverRoutes } from "./server-routes.ts";
-import { instanceSnapshotRoutes } from "./snapshot-routes.ts";
-import { dropSnapshot } from "./snapshot-store.ts";
-import type { DeviceKeys, Driver, Keys, UnitRecord } from "./state.ts";
-import { emptyState } from "./state.ts";
+import { dropSnapshot, takeSnapshot } from "./snapshot-store.ts";
+import { type Driver, emptyState, type Keys, type UnitRecord } from "./state.ts";
 import { callerOf } from "./trust.ts";
 import { upgrade } from "./upgrade.ts";
-import { volumeRoutes } from "./volume-routes.ts";
-import { volumeSnapshotRoutes } from "./volume-snapshot-routes.ts";
-
-const ROUTES: readonly Route[] = [
-  ...serverRoutes,
-  ...certificateRoutes,
-  ...operationRoutes,
-  ...instanceSnapshotRoutes,
-  ...instanceRoutes,
-  ...volumeSnapshotRoutes,
-  ...volumeRoutes,
-];
-
-const GIBIBYTE = 1024 ** 3;
-
-export type FakeIncusOptions = {
-  readonly generation?: GenerationName;
-  readonly name?: string;
-  /** The driver of the pool `local`. */
-  readonly driver?: Driver;
-  /** All pools by name; instead of `driver`. The first is the default profile's. */
-  readonly pools?: Readonly<Record<string, Driver>>;
-  /** Beside `default`: the projects, with their configuration (`features.…`, all true unless it says otherwise). */
-  readonly projects?: Readonly<Record<string, Keys>>;
-  /** Managed networks of the project `default`. */
-  readonly networks?: readonly string[];
-  readonly certificate?: Certificate;
-  /** PEMs of clients that are trusted from the start, without restriction. */
-  readonly trusted?: readonly string[];
-  /** What the server takes for the time, in milliseconds. */
-  readonly now?: () => number;
-  readonly timings?: Partial<Timings>;
-};
 
 /** What a request was, for tests that ask whether anything was changed. */
 export type SeenRequest = { readonly method: string; readonly path: string };
@@ -78,13 +51,12 @@ export class FakeIncus {
     const generation = GENERATIONS[options.generation ?? "7.0"];
     const events = new Events(this.faults, now);
     const onChange = events.operation.bind(events);
-    const operations = new Operations({ generation, now, forgetAfterMs: timings.forgetAfterMs, onChange });
     this.#certificate = options.certificate ?? makeCertificate();
     this.#host = {
       name: options.name ?? "fake",
       generation,
       state: emptyState(),
-      operations,
+      operations: new Operations({ generation, now, forgetAfterMs: timings.forgetAfterMs, onChange }),
       events,
       faults: this.faults,
       timings,
@@ -92,7 +64,7 @@ export class FakeIncus {
       certificate: () => this.#certificate,
       address: () => this.address,
     };
-    this.#defaultPool = this.#seed(options);
+    this.#defaultPool = furnish(this.#host.state, options);
     this.#server = this.#listener();
   }
 
@@ -124,7 +96,7 @@ export class FakeIncus {
   /** Ends everything, at once. */
   async close(): Promise<void> {
     this.#host.operations.forgetAll();
-    for (const socket of this.#sockets) socket.destroy();
+    this.cutConnections();
     await new Promise((resolve) => this.#server.close(resolve));
   }
 
@@ -134,52 +106,53 @@ export class FakeIncus {
   }
 
   /** Trusts a client's certificate without a token. */
-  trust(
-    certificate: string,
-    options: { restricted?: boolean; projects?: readonly string[]; name?: string } = {},
-  ): void {
-    const { restricted = false, projects = [], name = "client" } = options;
-    const fingerprint = fingerprintOf(certificate);
-    this.#host.state.certificates.set(fingerprint, { fingerprint, name, certificate, restricted, projects });
-  }
-
-  addProject(name: string, config: Keys = {}): void {
-    const features = { "features.profiles": "true", "features.storage.volumes": "true", "features.networks": "false" };
-    this.#host.state.projects.set(name, { name, description: "", config: { ...features, ...config } });
-    this.addProfile("default", {}, name);
+  trust(certificate: string, options: TrustOptions = {}): void {
+    addTrust(this.#host.state, certificate, options);
   }
 
   addPool(name: string, driver: Driver): void {
-    this.#host.state.pools.set(name, { name, driver, totalBytes: 6 * GIBIBYTE });
+    addPool(this.#host.state, name, driver);
   }
 
   addNetwork(name: string, project = "default"): void {
-    this.#host.state.networks.push({ project, name, type: "bridge", managed: true });
+    addNetwork(this.#host.state, name, project);
   }
 
-  addProfile(name: string, parts: { config?: Keys; devices?: DeviceKeys } = {}, project = "default"): void {
-    const { config = {}, devices = {} } = parts;
-    this.#host.state.profiles.push({ project, name, description: "", config, devices });
+  /** Adds a profile, or replaces the one of that name. */
+  addProfile(name: string, profile: ProfileSeed = {}, project = "default"): void {
+    addProfile(this.#host.state, name, profile, project);
   }
 
-  addInstance(seed: InstanceSeed): Unit {
+  addInstance(seed: InstanceSeed): InstanceUnit {
     const { project, name } = addInstance(this.#host, seed, this.#defaultPool);
     return { kind: "instance", project, name };
   }
 
-  addVolume(seed: VolumeSeed): Unit {
+  addVolume(seed: VolumeSeed): VolumeUnit {
     const { project, name, pool } = addVolume(this.#host, seed, this.#defaultPool);
     return { kind: "volume", project, pool, name };
-  }
-
-  /** Whether the unit is there. */
-  has(unit: Unit): boolean {
-    return this.#host.state.units.has(unitId(unit));
   }
 
   /** Changes the live head of a unit, as its users do. */
   setContent(unit: Unit, content: string | Uint8Array): void {
     this.#unit(unit).content = bytesOf(content);
+  }
+
+  /** Takes a snapshot, as a person does at the server itself. */
+  takeSnapshot(unit: Unit, name: string): void {
+    const record = this.#unit(unit);
+    const driver = this.#host.state.pools.get(record.pool)?.driver;
+    takeSnapshot(record, { name, createdAt: this.#host.now(), expiresAt: ZERO_DATE, driver });
+  }
+
+  /** Deletes a snapshot, as a person does at the server itself. */
+  deleteSnapshot(unit: Unit, name: string): void {
+    dropSnapshot(this.#unit(unit), name);
+  }
+
+  /** Whether the unit is there. */
+  has(unit: Unit): boolean {
+    return this.#host.state.units.has(unitId(unit));
   }
 
   /** The SHA-256 of what a snapshot holds on the disk, or the live head; undefined where the disk has no such thing. */
@@ -194,6 +167,11 @@ export class FakeIncus {
     return this.#unit(unit).snapshots.map((snapshot) => snapshot.name);
   }
 
+  /** Their dates, as the API gives them. */
+  dates(unit: Unit): string[] {
+    return this.#unit(unit).snapshots.map((snapshot) => rfc3339Nanos(snapshot.createdAt));
+  }
+
   /** The names of what really lies on the disk: more than is listed if hidden, less if there are ghosts. */
   datasets(unit: Unit): string[] {
     return this.#unit(unit).datasets.map((dataset) => dataset.name);
@@ -202,6 +180,17 @@ export class FakeIncus {
   /** The GUIDs of what lies on the disk, by snapshot. */
   guids(unit: Unit): Record<string, string> {
     return Object.fromEntries(this.#unit(unit).datasets.map(({ name, guid }) => [name, guid]));
+  }
+
+  /** A unit's own configuration. */
+  config(unit: Unit): Keys {
+    return this.#unit(unit).config;
+  }
+
+  /** Whether an instance runs; undefined for volumes. */
+  status(unit: InstanceUnit): string | undefined {
+    const record = this.#unit(unit);
+    return record.kind === "instance" ? record.status : undefined;
   }
 
   /** Everything that is stored, as plain data: the same before and after means that nothing was changed. */
@@ -242,21 +231,6 @@ export class FakeIncus {
     const found = this.#host.state.units.get(unitId(unit));
     if (found === undefined) throw new Error(`The fake has no ${unitId(unit)}`);
     return found;
-  }
-
-  #seed(options: FakeIncusOptions): string {
-    const pools = options.pools ?? { local: options.driver ?? "btrfs" };
-    for (const [name, driver] of Object.entries(pools)) this.addPool(name, driver);
-    const [first = "local"] = Object.keys(pools);
-    const features = { "features.networks": "true" };
-    this.addProject("default", features);
-    for (const [name, config] of Object.entries(options.projects ?? {})) this.addProject(name, config);
-    for (const profile of this.#host.state.profiles) {
-      profile.devices = { root: { type: "disk", path: "/", pool: first } };
-    }
-    for (const name of options.networks ?? []) this.addNetwork(name);
-    for (const certificate of options.trusted ?? []) this.trust(certificate);
-    return first;
   }
 
   #listener(): Server {

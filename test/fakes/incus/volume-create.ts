@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { Context } from "./host.ts";
 import { contentOf } from "./instance-create.ts";
+import { receiveVolume } from "./migrate-routes.ts";
 import { Refusal, type Reply, sync } from "./reply.ts";
 import { poolOf } from "./server-routes.ts";
 import type { VolumeRecord } from "./state.ts";
@@ -21,11 +22,12 @@ export const NewVolume = z.object({
 });
 export type NewVolume = z.infer<typeof NewVolume>;
 
-/** `POST …/volumes/custom`: empty, or as a copy of a volume or snapshot of this server. */
+/** `POST …/volumes/custom`: empty, as a copy of a volume or snapshot of this server, or from another one. */
 export function createVolume(context: Context): Reply {
   const { host } = context;
   requireProject(context.caller, host.state, context.project);
   const asked = context.json(NewVolume);
+  if (asked.source?.type === "migration") return receiveVolume(context, asked);
   const volume = newVolume(context, asked);
   const exists = host.state.units.has(`${volume.project}/${volume.pool}/${volume.name}`);
   if (exists) throw new Refusal(409, "Volume by that name already exists");
@@ -72,10 +74,27 @@ export function newVolume(context: Context, asked: NewVolume): VolumeRecord {
     name: asked.name,
     contentType: asked.content_type === "" ? "filesystem" : asked.content_type,
     description: asked.description,
-    config: { ...(asked.config ?? {}) },
+    config: configOf(asked),
     createdAt: host.now(),
     snapshots: [],
     datasets: [],
     content: Buffer.alloc(0),
   };
+}
+
+/** A block volume's size is kept in plain bytes. */
+function configOf({ config, content_type }: NewVolume): Record<string, string> {
+  const size = bytesOfSize(config?.["size"] ?? "");
+  return content_type === "block" && size !== undefined ? { ...config, size: String(size) } : { ...config };
+}
+
+const UNITS = ["B", "kB", "MB", "GB", "TB"];
+const BINARY_UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
+
+/** The bytes of a size as Incus writes it (`10GiB`, `5MB`, `123`); undefined where it is none. */
+export function bytesOfSize(text: string): number | undefined {
+  const [, digits = "", unit = "B"] = /^(\d+)([kMGT]B|[KMGT]iB|B)?$/.exec(text) ?? [];
+  if (digits === "") return undefined;
+  const binary = BINARY_UNITS.indexOf(unit);
+  return Number(digits) * (binary > 0 ? 1024 ** binary : 1000 ** Math.max(0, UNITS.indexOf(unit)));
 }

@@ -3,6 +3,7 @@ import { filterOf } from "./filter.ts";
 import type { Context, Route } from "./host.ts";
 import { param } from "./host.ts";
 import { refuseHidden, requireMatch } from "./instance-routes.ts";
+import { sendVolume } from "./migrate-routes.ts";
 import { Refusal, type Reply, sync } from "./reply.ts";
 import { isRecursive, poolOf, projectQuery } from "./server-routes.ts";
 import type { VolumeRecord } from "./state.ts";
@@ -100,7 +101,7 @@ function renameOrMigrate(context: Context): Reply {
   const { name, migration } = context.json(Rename);
   const volume = volumeOf(context);
   if (name === "") throw new Refusal(400, "No name provided");
-  if (migration) throw new Refusal(501, "Not implemented");
+  if (migration) return sendVolume(context, volume);
   const { state } = context.host;
   if (state.units.has(`${volume.project}/${volume.pool}/${name}`)) {
     throw new Refusal(409, "Volume by that name already exists");
