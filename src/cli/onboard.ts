@@ -1,0 +1,131 @@
+import { randomBytes, randomUUID } from "node:crypto";
+import { join, resolve } from "node:path";
+import { Command } from "commander";
+import { z } from "zod";
+import { type Side, SIDES } from "../model/job.ts";
+import { AgentError } from "../model/errors.ts";
+import type { World } from "../model/ports.ts";
+import { Secret } from "../model/secret.ts";
+import { DAY_MS, HOUR_MS } from "../model/time.ts";
+import { firstConfig } from "../onboard/first-config.ts";
+import { type Invitation, type Onboarded, onboardServer } from "../onboard/onboard-server.ts";
+import { keyPairs } from "../system/key-pairs.ts";
+import type { Actions } from "./command.ts";
+import { EXIT } from "./exit.ts";
+import { incusTrust, lookAtBoth } from "./onboard-servers.ts";
+import { valueReader, type ReadValue } from "./value-reader.ts";
+
+const Options = z.object({
+  sourceURL: z.string().optional(),
+  sourceToken: z.string().optional(),
+  targetURL: z.string().optional(),
+  targetToken: z.string().optional(),
+  iabCredDir: z.string().min(1).optional(),
+  outConfig: z.string().min(1),
+  bare: z.boolean(),
+  force: z.boolean(),
+  healthchecksKey: z.string().optional(),
+  healthchecksApi: z.url({ protocol: /^https?$/, error: "it is not a web address" }),
+});
+type Options = z.infer<typeof Options>;
+
+const EXAMPLE = `
+Make a token on each server first:
+  incus config trust add iab                                   may do everything
+  incus config trust add iab --restricted --projects default   may touch these projects only
+
+Example:
+  iab onboard --sourceURL https://192.0.2.10:8443 --sourceToken @source.token \\
+              --targetURL https://192.0.2.11:8443 --targetToken @target.token
+
+A token or key given as @FILE is read from the file, as - from standard input (one a line, the source's first).
+On a terminal, what is not given is asked for.`;
+
+/** `iab onboard`: makes both servers trust the agent, pins their certificates and writes a first config.json. */
+export function onboardCommand(actions: Actions): Command {
+  return new Command("onboard")
+    .description("Make two Incus servers trust the agent, pin their certificates and write a first config.json.")
+    .option("--sourceURL <url>", "address of the source server; without it those in the token are tried")
+    .option("--sourceToken <token>", "trust token of the source server")
+    .option("--targetURL <url>", "address of the target server")
+    .option("--targetToken <token>", "trust token of the target server")
+    .option("--iabCredDir <folder>", "credentials (default: incusAutobackup in $XDG_CONFIG_HOME or ~/.config)")
+    .option("--outConfig <path>", "folder, or .json file, for the configuration", ".")
+    .option("--bare", "write a configuration that names no workloads", false)
+    .option("--force", "overwrite an existing configuration", false)
+    .option("--healthchecksKey <key>", "API key of Healthchecks: make a check and put its address in the configuration")
+    .option("--healthchecksApi <url>", "the Healthchecks service", "https://healthchecks.io")
+    .addHelpText("after", EXAMPLE)
+    .action(actions(Options, (options, _operands, { world }) => onboard(options, world)));
+}
+
+async function onboard(options: Options, world: World): Promise<number> {
+  const { files, signal, clock } = world;
+  const configPath = await freePath(options, world);
+  const folder = resolve(options.iabCredDir ?? defaultFolder(world.environment));
+  const read = valueReader(world);
+  const invitations: Invitation[] = [];
+  for (const side of SIDES) invitations.push(await invitation(side, options, read, world));
+  const apiKey = await read(options.healthchecksKey, "--healthchecksKey");
+
+  const onboarded: Onboarded[] = [];
+  for (const each of invitations) {
+    const serial = randomBytes(16).toString("hex");
+    const tools = { trust: incusTrust, files, keyPairs, now: clock.now(), serial };
+    const done = await onboardServer(each, folder, tools, signal);
+    world.print(`${each.side}: ${done.url} ${done.alreadyTrusted ? "trusts the agent already" : "trusts the agent now"}`);
+    onboarded.push(done);
+  }
+  const [source, target] = onboarded as [Onboarded, Onboarded];
+  const looked = await lookAtBoth(source, target, world);
+  const names = { source: looked.source.facts.serverName || "source", target: looked.target.facts.serverName || "target" };
+  const text = firstConfig({
+    credentialsFolder: folder,
+    uuid: randomUUID(),
+    sourceUrl: source.url,
+    targetUrl: target.url,
+    healthchecksUrl: apiKey === undefined ? undefined : await check(names, apiKey, options.healthchecksApi),
+    names: names.source === names.target ? { source: "source", target: "target" } : names,
+    state: options.bare ? undefined : looked,
+  });
+  await files.writePrivate(configPath, text);
+  world.print(`Wrote ${configPath}\n\nNext: read it, then see what a run would do:\n  iab plan --config ${configPath}`);
+  return EXIT.ok;
+}
+
+/** The configuration's path. An existing one ends the command before anything is done. */
+async function freePath({ outConfig, force }: Options, { files }: World): Promise<string> {
+  const path = resolve(outConfig.endsWith(".json") ? outConfig : join(outConfig, "config.json"));
+  if (force || !(await files.exists(path))) return path;
+  throw new AgentError("usage", `Cannot write ${path}: it exists`, {
+    hint: "Give another --outConfig, or --force to overwrite it",
+  });
+}
+
+// Where IAB 1.2.0 keeps them.
+function defaultFolder(environment: World["environment"]): string {
+  const configHome = environment["XDG_CONFIG_HOME"] || join(environment["HOME"] ?? ".", ".config");
+  return join(configHome, "incusAutobackup");
+}
+
+async function invitation(side: Side, options: Options, read: ReadValue, world: World): Promise<Invitation> {
+  const given = { url: options[`${side}URL`], token: await read(options[`${side}Token`], `--${side}Token`) };
+  const { terminal, signal } = world;
+  if (given.url !== undefined || given.token !== undefined || !terminal.stdinIsTerminal) {
+    return { side, url: given.url, token: given.token?.reveal() };
+  }
+  const url = await terminal.ask(`Address of the ${side} server (empty: those in its token): `, { hidden: false }, signal);
+  const token = await terminal.ask(
+    `Token of the ${side} server. Make it there with: incus config trust add iab\nToken: `,
+    { hidden: true },
+    signal,
+  );
+  return { side, url: url.trim() || undefined, token: token.trim() || undefined };
+}
+
+async function check(names: { source: string; target: string }, apiKey: Secret, apiUrl: string): Promise<string> {
+  // Loaded on demand: the client of this one command takes longer to start than all the rest.
+  const { ensureCheck } = await import("../notify/healthchecks-check.ts");
+  const wanted = { name: `iab ${names.source} to ${names.target}`, everyMs: DAY_MS, graceMs: 3 * HOUR_MS };
+  return ensureCheck(wanted, apiKey, apiUrl.replace(/\/+$/, ""));
+}
