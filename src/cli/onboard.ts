@@ -2,18 +2,21 @@ import { randomBytes, randomUUID } from "node:crypto";
 import { join, resolve } from "node:path";
 import { Command } from "commander";
 import { z } from "zod";
-import { type Side, SIDES } from "../model/job.ts";
+import { openServer } from "../incus/server.ts";
+import { trustOver } from "../incus/trust.ts";
+import { survey } from "../inventory/survey.ts";
 import { AgentError } from "../model/errors.ts";
+import { SIDES, type Side } from "../model/job.ts";
 import type { World } from "../model/ports.ts";
-import { Secret } from "../model/secret.ts";
-import { DAY_MS, HOUR_MS } from "../model/time.ts";
+import type { Secret } from "../model/secret.ts";
+import type { State } from "../model/state.ts";
+import { DAY_MS, HOUR_MS, MINUTE_MS } from "../model/time.ts";
 import { firstConfig } from "../onboard/first-config.ts";
 import { type Invitation, type Onboarded, onboardServer } from "../onboard/onboard-server.ts";
 import { keyPairs } from "../system/key-pairs.ts";
 import type { Actions } from "./command.ts";
 import { EXIT } from "./exit.ts";
-import { incusTrust, lookAtBoth } from "./onboard-servers.ts";
-import { valueReader, type ReadValue } from "./value-reader.ts";
+import { type ReadValue, valueReader } from "./value-reader.ts";
 
 const Options = z.object({
   sourceURL: z.string().optional(),
@@ -71,14 +74,19 @@ async function onboard(options: Options, world: World): Promise<number> {
   const onboarded: Onboarded[] = [];
   for (const each of invitations) {
     const serial = randomBytes(16).toString("hex");
-    const tools = { trust: incusTrust, files, keyPairs, now: clock.now(), serial };
+    const tools = { trust: trustOver(clock), files, keyPairs, now: clock.now(), serial };
     const done = await onboardServer(each, folder, tools, signal);
-    world.print(`${each.side}: ${done.url} ${done.alreadyTrusted ? "trusts the agent already" : "trusts the agent now"}`);
+    world.print(
+      `${each.side}: ${done.url} ${done.alreadyTrusted ? "trusts the agent already" : "trusts the agent now"}`,
+    );
     onboarded.push(done);
   }
   const [source, target] = onboarded as [Onboarded, Onboarded];
   const looked = await lookAtBoth(source, target, world);
-  const names = { source: looked.source.facts.serverName || "source", target: looked.target.facts.serverName || "target" };
+  const names = {
+    source: looked.source.facts.serverName || "source",
+    target: looked.target.facts.serverName || "target",
+  };
   const text = firstConfig({
     credentialsFolder: folder,
     uuid: randomUUID(),
@@ -114,7 +122,11 @@ async function invitation(side: Side, options: Options, read: ReadValue, world: 
   if (given.url !== undefined || given.token !== undefined || !terminal.stdinIsTerminal) {
     return { side, url: given.url, token: given.token?.reveal() };
   }
-  const url = await terminal.ask(`Address of the ${side} server (empty: those in its token): `, { hidden: false }, signal);
+  const url = await terminal.ask(
+    `Address of the ${side} server (empty: those in its token): `,
+    { hidden: false },
+    signal,
+  );
   const token = await terminal.ask(
     `Token of the ${side} server. Make it there with: incus config trust add iab\nToken: `,
     { hidden: true },
@@ -128,4 +140,16 @@ async function check(names: { source: string; target: string }, apiKey: Secret, 
   const { ensureCheck } = await import("../notify/healthchecks-check.ts");
   const wanted = { name: `iab ${names.source} to ${names.target}`, everyMs: DAY_MS, graceMs: 3 * HOUR_MS };
   return ensureCheck(wanted, apiKey, apiUrl.replace(/\/+$/, ""));
+}
+
+/** One look at both servers, for the first configuration. */
+async function lookAtBoth(source: Onboarded, target: Onboarded, { clock, signal }: World): Promise<State> {
+  const open = ({ side, url, identity, pin }: Onboarded) =>
+    openServer({ host: side, url, credentials: { ...identity, pin }, clock, operationTimeoutMs: MINUTE_MS });
+  const servers = { source: open(source), target: open(target) };
+  try {
+    return await survey(servers, signal);
+  } finally {
+    await Promise.all([servers.source.close(), servers.target.close()]);
+  }
 }

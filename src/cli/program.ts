@@ -1,11 +1,13 @@
 import { Command } from "commander";
 import { type Actions, addGlobals } from "./command.ts";
+import { onboardCommand } from "./onboard.ts";
 
 declare const IAB_VERSION: string;
 
 /** The command line: every command of `iab`, its flags and its help. */
-export function program(_actions: Actions): Command {
+export function program(actions: Actions): Command {
   return addGlobals(new Command("iab"))
     .description("Stateless replication and backup for Incus: snapshot, replicate, prune, explain.")
-    .version(typeof IAB_VERSION === "undefined" ? "development" : IAB_VERSION, "--version", "print the version");
+    .version(typeof IAB_VERSION === "undefined" ? "development" : IAB_VERSION, "--version", "print the version")
+    .addCommand(onboardCommand(actions));
 }

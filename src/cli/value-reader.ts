@@ -12,7 +12,10 @@ export function valueReader({ files, terminal, signal }: World): ReadValue {
     if (given === undefined) return undefined;
     if (given.startsWith("@")) return filled((await files.read(given.slice(1), signal)).trim(), flag, given.slice(1));
     if (given !== "-") return filled(given.trim(), flag, "the command line");
-    lines ??= (await terminal.readInput(signal)).split("\n").map((line) => line.trim()).filter((line) => line !== "");
+    lines ??= (await terminal.readInput(signal))
+      .split("\n")
+      .map((line) => line.trim())
+      .filter((line) => line !== "");
     return filled(lines.shift() ?? "", flag, "standard input");
   };
 }

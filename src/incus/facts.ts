@@ -16,12 +16,15 @@ const Environment = z.object({
   driver: z.string().default(""),
 });
 
-/** `GET /1.0`: to whom it does not trust a server tells its extensions, and no more. */
+/** `GET /1.0`: to whom it does not trust a server tells its extensions at most (7.0.2 says null), and no more. */
 const Root = z.object({
   auth: z.string(),
   auth_user_name: z.string().nullish(),
   auth_user_method: z.string().nullish(),
-  api_extensions: z.array(z.string()),
+  api_extensions: z
+    .array(z.string())
+    .nullish()
+    .transform((names) => names ?? []),
   environment: Environment.partial().nullish(),
 });
 type Root = z.infer<typeof Root>;
