@@ -14,7 +14,6 @@ export type FirstConfig = {
 /** The text of a first config.json: everything that replicates today, to be cut down by hand. */
 export function firstConfig(from: FirstConfig): string {
   const content = {
-    $schema: "config.schema.json",
     iab: {
       iabCredDir: from.credentialsFolder,
       uuid: from.uuid,
