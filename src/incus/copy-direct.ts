@@ -3,17 +3,8 @@ import { AgentError } from "../model/errors.ts";
 import type { Clock } from "../model/ports.ts";
 import { unitLabel } from "../model/unit.ts";
 import type { Operation } from "./answer.ts";
-import {
-  abandon,
-  awaitBoth,
-  type End,
-  type Ends,
-  type Outcomes,
-  type Running,
-  secretsOf,
-  start,
-  throwUnlessDone,
-} from "./copy-ends.ts";
+import { abandon, awaitBoth, type End, type Ends, type Outcomes, type Running, secretsOf, start } from "./copy-ends.ts";
+import { throwUnlessDone } from "./copy-outcome.ts";
 import { type MigrationRequest, type Peer, sinkRequest, sourceRequest } from "./copy-requests.ts";
 
 type Side = keyof Ends;
@@ -76,7 +67,7 @@ async function direct(
     const outcomes = await awaitBoth(ends, running, { clock: options.clock, onTargetProgress: tally.note }, signal);
     const next = others.shift();
     if (next === undefined || !isUnreached(outcomes)) {
-      await throwUnlessDone(ends, copy, outcomes, signal);
+      await throwUnlessDone(ends, copy, outcomes, options.clock, signal);
       options.reached[dialled] = address;
       return { bytes: tally.bytes() };
     }

@@ -1,23 +1,14 @@
 import { z } from "zod";
-import type { Copy, Progress } from "../model/copy.ts";
-import { AgentError } from "../model/errors.ts";
+import type { Progress } from "../model/copy.ts";
 import type { Clock } from "../model/ports.ts";
-import type { Snapshot } from "../model/snapshot.ts";
-import type { ServerFacts } from "../model/state.ts";
 import { type EpochMs, SECOND_MS } from "../model/time.ts";
-import { type Unit, unitLabel } from "../model/unit.ts";
 import { badReply, type Operation } from "./answer.ts";
-import type { Connection } from "./connection.ts";
 import type { MigrationRequest, Secrets } from "./copy-requests.ts";
-import type { Ended, Operations } from "./operations.ts";
+import type { Ended } from "./operations.ts";
+import type { IncusServer } from "./server.ts";
 
 /** One of the two servers of a copy. */
-export type End = {
-  readonly connection: Connection;
-  readonly operations: Operations;
-  facts(signal: AbortSignal): Promise<ServerFacts>;
-  snapshots(unit: Unit, signal: AbortSignal): Promise<readonly Snapshot[]>;
-};
+export type End = Pick<IncusServer, "connection" | "operations" | "facts" | "snapshots">;
 
 export type Ends = { readonly source: End; readonly target: End };
 
@@ -29,7 +20,6 @@ export type Outcomes = { readonly source: Ended; readonly target: Ended };
 
 export type WatchOptions = {
   readonly clock: Clock;
-  readonly onSourceProgress?: (progress: Progress) => void;
   readonly onTargetProgress?: (progress: Progress) => void;
   /** When data was last seen to move by somebody else than the operations. */
   readonly movedAt?: () => EpochMs;
@@ -67,7 +57,7 @@ export async function awaitBoth(
   options: WatchOptions,
   signal: AbortSignal,
 ): Promise<Outcomes> {
-  const { clock, onSourceProgress, onTargetProgress } = options;
+  const { clock } = options;
   const stop = new AbortController();
   const either = AbortSignal.any([signal, stop.signal]);
   let seenAt = clock.now();
@@ -84,7 +74,7 @@ export async function awaitBoth(
   };
   let isOver = false;
   try {
-    const [source, target] = await Promise.all([wait("source", onSourceProgress), wait("target", onTargetProgress)]);
+    const [source, target] = await Promise.all([wait("source", undefined), wait("target", options.onTargetProgress)]);
     isOver = true;
     return { source, target };
   } finally {
@@ -96,66 +86,6 @@ export async function awaitBoth(
 /** Asks the source to give its operation up, because no target will come for it. Its own end matters to nobody. */
 export async function abandon(end: End, operation: Operation): Promise<void> {
   await end.operations.cancel(operation, AbortSignal.timeout(GIVING_UP_MS)).catch(() => false);
-}
-
-/** Nothing unless both servers call it a success; else why not, in the words of both. */
-export async function throwUnlessDone(ends: Ends, copy: Copy, outcomes: Outcomes, signal: AbortSignal): Promise<void> {
-  const { source, target } = outcomes;
-  if (source.state === "success" && target.state === "success") return;
-  if (source.state === "failure" || target.state === "failure") throw failure(ends, copy, outcomes);
-  await judgeByObjects(ends, copy, outcomes, signal);
-}
-
-function failure(ends: Ends, copy: Copy, { source, target }: Outcomes): AgentError {
-  const told = [...wordsOf("the target", ends.target, target), ...wordsOf("the source", ends.source, source)];
-  return new AgentError("incus.operation-failed", `Cannot copy ${unitLabel(copy.source)}: ${told.join("; ")}`, {
-    hint: hintFor(told.join("\n")),
-  });
-}
-
-function wordsOf(who: string, end: End, ended: Ended): string[] {
-  switch (ended.state) {
-    case "success":
-      return [];
-    case "failure":
-      return [`${who} ${end.connection.host} says: ${ended.reason}`];
-    case "unknown":
-      return [`${who} ${end.connection.host} cannot tell: ${ended.why}`];
-  }
-}
-
-const HINTS: readonly (readonly [RegExp, string])[] = [
-  [
-    /quota exceeded|smaller than the migration source/i,
-    "The replica's size is smaller than the data: raise its `size`",
-  ],
-  [/no space left|out of space/i, "The pool is full: free some space there"],
-  [/Instance is running/i, "A replica must be stopped to be refreshed"],
-  [/busy running/i, "Another operation holds the instance: see `incus operation list` there"],
-  [/Unable to connect to/i, "The servers do not reach each other: use `mode: relay`, or push in place of pull"],
-  [/Unknown configuration key|doesn't exist|not found/i, "Something that the replica needs is missing on the target"],
-];
-
-function hintFor(words: string): string {
-  return HINTS.find(([pattern]) => pattern.test(words))?.[1] ?? "What the target had before is still there; run again";
-}
-
-/** The servers have forgotten how it ended: then what is there has to tell. */
-async function judgeByObjects(ends: Ends, copy: Copy, outcomes: Outcomes, signal: AbortSignal): Promise<void> {
-  const there = new Set((await ends.target.snapshots(copy.target, signal)).map(({ name }) => name));
-  const sent = copy.sends ?? [];
-  if (sent.length > 0 && sent.every((name) => there.has(name))) return;
-  const told = [
-    ...wordsOf("the target", ends.target, outcomes.target),
-    ...wordsOf("the source", ends.source, outcomes.source),
-  ];
-  throw new AgentError(
-    "copy.unproven",
-    `Cannot tell whether ${unitLabel(copy.source)} was copied: ${told.join("; ")}`,
-    {
-      hint: "The next run sees what is there, and completes it",
-    },
-  );
 }
 
 type Side = keyof Ends;

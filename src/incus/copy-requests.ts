@@ -1,5 +1,5 @@
 import type { Copy, InstanceCopy, VolumeCopy } from "../model/copy.ts";
-import type { Unit } from "../model/unit.ts";
+import { unitPath, volumesPath } from "./unit-path.ts";
 
 /** The two websockets of a migration, in the order in which they have to be connected. */
 export const CHANNELS = ["control", "fs"] as const;
@@ -49,16 +49,6 @@ export function sinkRequest(copy: Copy, peer: Peer | undefined): MigrationReques
     case "volume":
       return { method: "POST", path: volumesPath(copy.target.pool), query, body: newVolume(copy, peer) };
   }
-}
-
-/** The address of a unit on its server, without the project. */
-function unitPath(unit: Unit): string {
-  const name = encodeURIComponent(unit.name);
-  return unit.kind === "instance" ? `/1.0/instances/${name}` : `${volumesPath(unit.pool)}/${name}`;
-}
-
-function volumesPath(pool: string): string {
-  return `/1.0/storage-pools/${encodeURIComponent(pool)}/volumes/custom`;
 }
 
 function offer(peer: Peer | undefined) {

@@ -3,16 +3,8 @@ import type { Copied, Copy, Progress } from "../model/copy.ts";
 import type { Clock } from "../model/ports.ts";
 import { type EpochMs, SECOND_MS } from "../model/time.ts";
 import type { Operation } from "./answer.ts";
-import {
-  abandon,
-  awaitBoth,
-  type End,
-  type Ends,
-  type Running,
-  secretsOf,
-  start,
-  throwUnlessDone,
-} from "./copy-ends.ts";
+import { abandon, awaitBoth, type End, type Ends, type Running, secretsOf, start } from "./copy-ends.ts";
+import { throwUnlessDone } from "./copy-outcome.ts";
 import { CHANNELS, type MigrationRequest, type Secrets, sinkRequest, sourceRequest } from "./copy-requests.ts";
 import { watchHistory } from "./history.ts";
 import { type Meter, pump } from "./relay-pump.ts";
@@ -46,7 +38,7 @@ export async function relay(ends: Ends, copy: Copy, options: RelayOptions, signa
   try {
     const watch = { clock: options.clock, relayed: true, movedAt: counter.movedAt, onTargetProgress: counter.note };
     const outcomes = await awaitBoth(ends, running, watch, either);
-    await throwUnlessDone(ends, copy, outcomes, signal);
+    await throwUnlessDone(ends, copy, outcomes, options.clock, signal);
     return { bytes: counter.bytes(), guids: Object.fromEntries(history.guids()) };
   } finally {
     over.abort();

@@ -1,0 +1,118 @@
+import { readFileSync } from "node:fs";
+import type { ServerOptions } from "../../src/incus/server.ts";
+import { openServers } from "../../src/incus/servers.ts";
+import type { Copy, KeptSnapshot, Progress } from "../../src/model/copy.ts";
+import type { Mode } from "../../src/model/job.ts";
+import type { Servers } from "../../src/model/ports.ts";
+import { Secret } from "../../src/model/secret.ts";
+import type { Unit } from "../../src/model/unit.ts";
+import { systemClock } from "../../src/system/clock.ts";
+import { makeCertificate } from "../incus/certificates.ts";
+import { call } from "../lab/daemon-api.ts";
+import type { LabDaemon } from "../lab/lab.ts";
+import { openScratch } from "../lab/scratch.ts";
+import { removeTrust, trustCertificate } from "../lab/trust.ts";
+
+/** Two daemons of the lab, a project of the test's own on both, and the agent's servers over them. */
+export type CopyLab = {
+  readonly source: LabDaemon;
+  readonly target: LabDaemon;
+  readonly project: string;
+  readonly servers: Servers;
+  close(): Promise<void>;
+};
+
+export type CopyLabOptions = {
+  /** Other ways to the daemons than their own addresses. */
+  readonly sourceUrl?: string;
+  readonly targetUrl?: string;
+  readonly bytesPerSecond?: () => number | undefined;
+};
+
+export async function openCopyLab(
+  source: LabDaemon,
+  target: LabDaemon,
+  options: CopyLabOptions = {},
+): Promise<CopyLab> {
+  const client = makeCertificate({ name: "iab-test" });
+  const scratch = await openScratch(source, target);
+  for (const daemon of [source, target]) await trustCertificate(daemon, client.certificate, { name: "iab-test" });
+  const servers = openServers({
+    source: optionsOf(source, client, options.sourceUrl ?? source.url),
+    target: optionsOf(target, client, options.targetUrl ?? target.url),
+    clock: systemClock,
+    bytesPerSecond: options.bytesPerSecond ?? (() => undefined),
+  });
+  return {
+    source,
+    target,
+    project: scratch.project,
+    servers,
+    async close() {
+      await servers.close();
+      for (const daemon of [source, target]) await removeTrust(daemon, client.certificate);
+      await scratch.close();
+    },
+  };
+}
+
+function optionsOf(daemon: LabDaemon, client: { certificate: string; key: string }, url: string): ServerOptions {
+  const pin = readFileSync(daemon.certificate, "utf8");
+  const credentials = { certificate: client.certificate, key: new Secret(client.key), pin };
+  return {
+    host: `${daemon.generation}-${daemon.side}`,
+    url,
+    credentials,
+    clock: systemClock,
+    operationTimeoutMs: 60_000,
+  };
+}
+
+/** A unit's snapshots as a daemon lists them, oldest first. */
+export async function snapshotsOf(
+  daemon: LabDaemon,
+  unit: Unit,
+): Promise<{ name: string; createdAt: number; createdAtExact: string }[]> {
+  const path =
+    unit.kind === "instance"
+      ? `/1.0/instances/${unit.name}/snapshots`
+      : `/1.0/storage-pools/${unit.pool}/volumes/custom/${unit.name}/snapshots`;
+  const listed = (await call(daemon, "GET", `${path}?recursion=1&project=${unit.project}`)) as {
+    name: string;
+    created_at: string;
+  }[];
+  return listed
+    .map(({ name, created_at }) => ({
+      name: name.split("/").at(-1) ?? "",
+      createdAt: Date.parse(created_at),
+      createdAtExact: created_at,
+    }))
+    .sort((a, b) => a.createdAt - b.createdAt);
+}
+
+/** A copy of a unit to the same name in a pool of the target. */
+export function copyOf(mode: Mode, unit: Unit, pool: string, contentType: "filesystem" | "block" = "filesystem"): Copy {
+  const common = {
+    mode,
+    member: undefined,
+    allowInconsistent: false,
+    keep: [] as KeptSnapshot[],
+    sends: undefined,
+    bytesPerSecond: undefined,
+  };
+  if (unit.kind === "volume") {
+    const create = { contentType, description: "", config: {} };
+    return { ...common, kind: "volume", source: unit, target: { ...unit, pool }, create };
+  }
+  const create = {
+    type: "container" as const,
+    architecture: "x86_64",
+    description: "",
+    config: { "boot.autostart": "false" },
+    devices: { root: { type: "disk", path: "/", pool } },
+    profiles: ["default"],
+  };
+  return { ...common, kind: "instance", source: unit, target: unit, create };
+}
+
+export function ignore(_: Progress): void {}
