@@ -24,10 +24,10 @@ const RoughPolicies = z
 const RoughRetention = z.object({ hosts: z.object({ source: RoughPolicies, target: RoughPolicies }) });
 
 const RoughConfig = z.object({
-  iab: z.object({ bandwidthLimit: z.unknown() }).catch({ bandwidthLimit: undefined }),
+  iab: z.object({ bandwidthLimit: z.unknown().optional() }).catch({ bandwidthLimit: undefined }),
   hosts: z.array(z.object({ url: z.string() })).catch([]),
   projects: z.array(z.unknown()).catch([]),
-  retention: z.unknown(),
+  retention: z.unknown().optional(),
 });
 
 type Place = { readonly source: string; readonly target: string; readonly path: readonly (string | number)[] };

@@ -17,16 +17,18 @@ export const PolicyText = z.string().transform((text, context): Policy | undefin
   return z.NEVER;
 });
 
+const SECRET_KINDS = 'expected a text, {"file": …}, {"env": …} or {"credential": …}';
+
 /** A secret, or where it is: never shown, so no message may quote what is given. */
 export const SecretField = z
   .union(
     [
       z.string(),
-      z.strictObject({ file: z.string().min(1) }),
-      z.strictObject({ env: z.string().min(1) }),
-      z.strictObject({ credential: z.string().regex(/^[^/]+$/) }),
+      z.strictObject({ file: Text }),
+      z.strictObject({ env: Text }),
+      z.strictObject({ credential: z.string().regex(/^[^/]+$/, "expected a name without slashes") }),
     ],
-    { error: () => 'expected a text, {"file": …}, {"env": …} or {"credential": …}' },
+    { error: ({ input }) => (input === undefined ? "is missing" : SECRET_KINDS) },
   )
   .transform(secretRef);
 

@@ -171,7 +171,7 @@ export const Offsite = keyed({
   username: Text.optional(),
   sources: z.array(Source).optional().meta({ description: "What is backed up. Left out: all of the source's pools." }),
   maintenance_windows: z
-    .union([z.literal("incusos"), z.array(Window)])
+    .union([z.literal("incusos"), z.array(Window)], { error: () => 'expected a list of windows, or "incusos"' })
     .default([])
     .meta({ description: 'When to run; "incusos" asks the host. None: any time.' }),
   time_zone: z.string().refine(isTimeZone, "expected a time zone such as Europe/Berlin").optional(),

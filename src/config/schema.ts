@@ -15,8 +15,8 @@ const Iab = keyed({
   gotifyUrl: ServiceUrl.optional().meta({ description: "A Gotify message address, token included." }),
   concurrency: z
     .int({ error: () => "expected a whole number" })
-    .min(1, "at least 1")
-    .max(64, "at most 64")
+    .min(1, "cannot be less than 1")
+    .max(64, "cannot be more than 64")
     .default(4)
     .meta({ description: "Copies at a time." }),
   operationTimeout: Duration.prefault("6h").meta({
