@@ -1,6 +1,6 @@
 # `make` alone explains itself. Everything a fresh Debian machine lacks is installed by the targets that need it.
 .DEFAULT_GOAL := help
-.PHONY: help check format test unit build lab lab-down lab-zfs lab-zfs-down install clean
+.PHONY: help check format test unit golden build lab lab-down lab-zfs lab-zfs-down install clean
 SHELL := /bin/bash
 BIN := node_modules/.bin
 PREFIX ?= /usr/local
@@ -23,6 +23,9 @@ format: node_modules ## write the code as the formatter wants it
 
 unit: node_modules ## the tests that need nothing but Node
 	$(BIN)/vitest run --project unit
+
+golden: node_modules ## write the golden files of the unit tests anew: look at what changed before you commit it
+	$(BIN)/vitest run --project unit --update
 
 build: node_modules ## dist/iab.mjs: one file that needs nothing but Node
 	node build.mjs

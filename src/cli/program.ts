@@ -1,6 +1,8 @@
 import { Command } from "commander";
 import { type Actions, addGlobals } from "./command.ts";
 import { onboardCommand } from "./onboard.ts";
+import { retentionCommand } from "./retention.ts";
+import { schemaCommand } from "./schema.ts";
 
 declare const IAB_VERSION: string;
 
@@ -9,5 +11,7 @@ export function program(actions: Actions): Command {
   return addGlobals(new Command("iab"))
     .description("Stateless replication and backup for Incus: snapshot, replicate, prune, explain.")
     .version(typeof IAB_VERSION === "undefined" ? "development" : IAB_VERSION, "--version", "print the version")
-    .addCommand(onboardCommand(actions));
+    .addCommand(onboardCommand(actions))
+    .addCommand(retentionCommand(actions))
+    .addCommand(schemaCommand(actions));
 }

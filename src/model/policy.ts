@@ -23,3 +23,17 @@ export type Verdict = {
 
 /** The policy of who never asked for one: nothing is pruned. */
 export const KEEP_ALL: Policy = { keepNewest: 0, rules: [], text: "" };
+
+/** A policy walked forward: what it holds at the end, and how it came to that. */
+export type Simulation = {
+  readonly from: EpochMs;
+  /** The moment of the last snapshot. */
+  readonly to: EpochMs;
+  readonly everyMs: number;
+  readonly taken: number;
+  /** The most that were held at a time. */
+  readonly most: number;
+  /** Oldest first. */
+  readonly held: readonly Verdict[];
+  readonly growth: readonly { readonly at: EpochMs; readonly count: number; readonly oldestAt: EpochMs }[];
+};
