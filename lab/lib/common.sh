@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 # What every part of the lab shares: where it lives, how it speaks, how it locks. Sourced, never run.
 
 LAB_SOURCE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -15,12 +15,23 @@ MARK=iab-lab:$LAB
 LAB_ID=$(printf '%08x' "$(printf '%s' "$LAB" | cksum | cut -d' ' -f1)")
 
 GENERATIONS=(6.0 7.0)
-SIDES=(source target)
+
+# load PART...: the other files of this folder.
+load() {
+  local part
+  # shellcheck source=/dev/null
+  for part in "$@"; do . "$LAB_SOURCE/lib/$part.sh"; done
+}
 
 say() { printf 'lab: %s\n' "$*" >&2; }
 die() {
   printf 'lab: error: %s\n' "$*" >&2
   exit 1
+}
+
+# Starts this program anew with the mark in its environment, so that lab/down finds it too.
+bear_mark() {
+  [ "${IAB_LAB_MARK:-}" = "$MARK" ] || IAB_LAB_MARK=$MARK exec "$0" "$@"
 }
 
 need_root() {

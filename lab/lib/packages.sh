@@ -13,6 +13,7 @@ root_of() { echo "$CACHE/incus-$1-$RECIPE"; }
 
 debian_mirror() {
   local found
+  # shellcheck disable=SC2016
   found=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 2>/dev/null | grep '/debian/*$' | sort -u | head -n 1)
   printf '%s' "${IAB_LAB_MIRROR:-${found:-http://deb.debian.org/debian}}"
 }

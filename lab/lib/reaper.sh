@@ -1,12 +1,15 @@
 # shellcheck shell=bash
 # Ends everything that belongs to this lab, found by its folder and never by a program's name.
 
-# The numbers of this lab's processes, but for this one and those that wait for it.
+# processes_with VARIABLE=VALUE: the numbers of those that have it in their environment.
+processes_with() {
+  grep --files-with-matches --null-data --line-regexp --fixed-strings --no-messages "$1" /proc/[0-9]*/environ | cut -d/ -f3
+}
+
+# This lab's processes, but for this one and those that wait for it.
 processes_of_lab() {
-  local file pid
-  for file in $(grep --files-with-matches --null-data --line-regexp --fixed-strings --no-messages \
-    "IAB_LAB_MARK=$MARK" /proc/[0-9]*/environ); do
-    pid=${file#/proc/} pid=${pid%/environ}
+  local pid
+  processes_with "IAB_LAB_MARK=$MARK" | while read -r pid; do
     case " $OWN_ANCESTORS " in *" $pid "*) ;; *) echo "$pid" ;; esac
   done
 }
@@ -28,10 +31,9 @@ end_processes() {
 
 no_process_left() {
   local pids
-  pids=$(processes_of_lab)
-  [ -n "$pids" ] || return 0
-  # shellcheck disable=SC2086
-  kill -KILL $pids 2>/dev/null
+  mapfile -t pids < <(processes_of_lab)
+  [ ${#pids[@]} -gt 0 ] || return 0
+  kill -KILL "${pids[@]}" 2>/dev/null
   return 1
 }
 

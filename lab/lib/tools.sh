@@ -33,7 +33,7 @@ build_tool_locked() {
   path=$(tool_path "$tool")
   [ ! -x "$path" ] || return 0
   say "$(package_of "$tool") $(version_of "$tool"): building it from its Go module"
-  go=$(find_go 2>"$log") || fail_build "$tool" "no Go $GO_OLDEST or newer, on this machine or from Debian" || return 1
+  go=$(find_go) || fail_build "$tool" "no Go $GO_OLDEST or newer, on this machine or from Debian" || return 1
   work=$CACHE/build-$tool
   mkdir -p "$work" "$CACHE/bin"
   (
@@ -76,7 +76,7 @@ unpack_go() {
     say "Go: taking it from Debian's packages, for the lab only"
     rm -rf "$root"
     mkdir -p "$root"
-    files=$(with_lock "$CACHE/apt.lock" download_packages trixie,trixie-backports "" "${GO_PACKAGES[@]}") || return 1
+    files=$(with_lock "$CACHE/apt.lock" download_packages trixie,trixie-backports "" "${GO_PACKAGES[@]}" 2>"$LOGS/packages-go.log") || return 1
     for file in $files; do
       case $file in golang-*) dpkg-deb --extract "$CACHE/debs/$file" "$root" ;; esac
     done

@@ -41,7 +41,7 @@ const LabFile = z.object({
 /** The two LTS generations of Incus that the lab runs. */
 export type Generation = "6.0" | "7.0";
 export const GENERATIONS: readonly Generation[] = ["6.0", "7.0"];
-export type Side = "source" | "target";
+type Side = "source" | "target";
 
 /** One Incus daemon of the lab: where it listens, and where this machine sees what it stores. */
 export type LabDaemon = z.infer<typeof DaemonFacts> & {

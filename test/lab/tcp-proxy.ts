@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 
 /** Which way bytes go through the proxy; a limit on `both` counts them together. */
-export type Direction = "to-server" | "to-client" | "both";
+type Direction = "to-server" | "to-client" | "both";
 
 /** A loopback proxy before a server, which counts and can break what goes through it. */
 export type TcpProxy = {
