@@ -112,6 +112,7 @@ export type WarningCode =
   | "reseed.leftover"
   | "size.behind"
   | "snapshot.future"
+  | "snapshot.unproven"
   | "snapshot.vanishes";
 
 /** Something that a person should know; it stops nothing. */

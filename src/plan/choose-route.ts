@@ -21,7 +21,7 @@ import { isNamed, type Orders } from "./orders.ts";
 import type { Pair } from "./pair-up.ts";
 import { reseedRefusal } from "./reseed-refusal.ts";
 import { type StoragePair, storagePair, targetPoolOf } from "./storage-pair.ts";
-import { unprovenTail } from "./unproven-tail.ts";
+import { type UnprovenTail, unprovenTail } from "./unproven-tail.ts";
 
 /** How a workload gets to the target. */
 export type Route = { readonly kind: "none"; readonly refusal: Refusal } | CopyRoute | ReseedRoute;
@@ -52,6 +52,8 @@ export type CopyRoute = {
   readonly renames: Workload | undefined;
   /** What the target drops first, because an earlier run did not live to prove it. Newest first. */
   readonly retracts: readonly Removal[];
+  /** What no run has proven and nevertheless stays. */
+  readonly doubtful: readonly string[];
   readonly keep: readonly KeptSnapshot[];
   readonly gapSafe: boolean;
 };
@@ -89,6 +91,7 @@ function firstCopy(pair: Pair, pool: string): CopyRoute {
     adopts: false,
     renames: undefined,
     retracts: [],
+    doubtful: [],
     keep: [],
     gapSafe: false,
   };
@@ -166,32 +169,41 @@ function reseed(
 }
 
 function refresh(found: Found): Route {
-  const { pair, replica, pool, adopts, all, storage } = found;
+  const { pair, replica, pool, adopts, storage } = found;
   // Between like drivers a transfer goes by what is really there, so that an unfinished first copy completes itself.
-  const trusted = adopts || (!isProven(replica) && !storage.rsync);
-  if (trusted && !adopts && replica.snapshots.length === 0)
+  const unfinished = !adopts && !isProven(replica) && !storage.rsync;
+  if (unfinished && replica.snapshots.length === 0)
     return reseed(found, { keepOld: false, why: "its first copy was never completed" });
-  const tail = trusted ? [] : unprovenTail(replica, all);
-  const left = replica.snapshots.filter(({ name }) => !tail.some((gone) => gone.name === name));
-  const comparison = tail.length === 0 ? all : compareSnapshots(pair.kind, pair.source.snapshots, left);
+  const { retracts, doubtful, left, comparison } = takenBack(found, adopts || unfinished);
   const refusal = baseless(pair, left, comparison, storage.rsync) ?? unsafeGap(pair, comparison, storage.gapSafe);
   if (refusal !== undefined) return none(refusal);
   const history =
     pair.job.history === "keep" ? keptHistory(comparison, replica.config, storage) : mirrored(pair, comparison);
   if ("why" in history) return none(history);
   const { gapSafe } = storage;
-  return {
-    kind: "copy",
-    pair,
-    pool,
-    comparison,
-    adopts,
-    renames: undefined,
-    retracts: tail,
-    keep: history.keep,
-    gapSafe,
-  };
+  const { keep } = history;
+  return { kind: "copy", pair, pool, comparison, adopts, renames: undefined, retracts, doubtful, keep, gapSafe };
 }
+
+type TakenBack = UnprovenTail & { readonly left: readonly Snapshot[]; readonly comparison: Comparison };
+
+/** The replica without what no run has proven, as far as something to build on is left of it. */
+function takenBack({ pair, replica, all, storage }: Found, trusted: boolean): TakenBack {
+  const { retracts, doubtful } = trusted ? NOTHING_UNPROVEN : unprovenTail(replica, all);
+  const without = (gone: readonly Removal[]) => {
+    const names = new Set(gone.map(({ name }) => name));
+    const left = replica.snapshots.filter(({ name }) => !names.has(name));
+    return { left, comparison: compareSnapshots(pair.kind, pair.source.snapshots, left) };
+  };
+  const rest = without(retracts);
+  const enough = rest.comparison.newestCommon !== undefined || (storage.rsync && rest.left.length === 0);
+  const base = retracts.at(-1);
+  if (enough || base === undefined) return { retracts, doubtful, ...rest };
+  const newer = retracts.slice(0, -1);
+  return { retracts: newer, doubtful: [base.name, ...doubtful], ...without(newer) };
+}
+
+const NOTHING_UNPROVEN: UnprovenTail = { retracts: [], doubtful: [] };
 
 function isProven({ config }: Workload): boolean {
   return config[MARKS.last] !== undefined;

@@ -43,7 +43,7 @@ export function planWorkload(routed: Routed, copyIds: ReadonlyMap<string, StepId
     snapshots,
     rest: [...rest, ...pruning.steps],
     skipped: [],
-    warnings: [...lossWarnings(pair), ...vanishing(route), ...warnings, ...sending.warnings, ...pruning.warnings],
+    warnings: [...lossWarnings(pair), ...refreshWarnings(route), ...warnings, ...sending.warnings, ...pruning.warnings],
   };
 }
 
@@ -111,18 +111,34 @@ function lossWarnings({ job, replica }: Pair): Warning[] {
   ];
 }
 
-/** Snapshots that are not ours and that the refresh deletes, since the source has them no more. */
-function vanishing(route: Going): Warning[] {
-  if (route.kind === "reseed" || route.pair.job.history === "keep") return [];
+/** What the refresh does, or leaves, to snapshots in a way that a person should know of. */
+function refreshWarnings(route: Going): Warning[] {
+  if (route.kind === "reseed") return [];
   const { job } = route.pair;
-  const foreign = route.comparison.targetOnly.filter(({ name }) => !isOwnSnapshotName(name));
-  if (foreign.length === 0) return [];
-  const names = foreign.map(({ name }) => name).join(", ");
+  const place = `${unitLabel(job.target)} on the target`;
+  const warning = (code: Warning["code"], text: string): Warning => ({ code, workload: job.source, text });
+  const vanishing =
+    job.history === "keep" ? [] : route.comparison.targetOnly.filter(({ name }) => !isOwnSnapshotName(name));
   return [
-    {
-      code: "snapshot.vanishes",
-      workload: job.source,
-      text: `The refresh deletes ${names} from ${unitLabel(job.target)} on the target, since the source no longer has it`,
-    },
+    ...(vanishing.length === 0
+      ? []
+      : [
+          warning(
+            "snapshot.vanishes",
+            `The refresh deletes ${namesOf(vanishing)} from ${place}, since the source no longer has it`,
+          ),
+        ]),
+    ...(route.doubtful.length === 0
+      ? []
+      : [
+          warning(
+            "snapshot.unproven",
+            `An earlier run did not live to prove ${route.doubtful.join(", ")} of ${place}. If a server went down with it, look into it there; iab run --reseed ${unitLabel(job.source)} makes a fresh copy`,
+          ),
+        ]),
   ];
+}
+
+function namesOf(snapshots: readonly Snapshot[]): string {
+  return snapshots.map(({ name }) => name).join(", ");
 }
