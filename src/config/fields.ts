@@ -20,7 +20,7 @@ export const PolicyText = z.string().transform((text, context): Policy | undefin
 const SECRET_KINDS = 'expected a text, {"file": …}, {"env": …} or {"credential": …}';
 
 /** A secret, or where it is: never shown, so no message may quote what is given. */
-export const SecretField = z
+const SecretField = z
   .union(
     [
       z.string(),

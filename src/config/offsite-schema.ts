@@ -53,7 +53,7 @@ const BACKENDS = {
   rclone: keyed({ remote_path: Text, program: Text.optional() }),
 };
 
-export const BACKEND_TYPES = ["s3", "filesystem", "sftp", "webdav", "b2", "azure", "gcs", "rclone"] as const;
+const BACKEND_TYPES = ["s3", "filesystem", "sftp", "webdav", "b2", "azure", "gcs", "rclone"] as const;
 
 const Backend = keyed({
   type: z.enum(BACKEND_TYPES),
