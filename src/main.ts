@@ -1,3 +1,4 @@
+import { connect } from "./cli/connect.ts";
 import { runCli } from "./cli/run-cli.ts";
 import { systemClock } from "./system/clock.ts";
 import { openConsole } from "./system/console.ts";
@@ -28,6 +29,7 @@ for (const stream of [stdout, stderr]) {
 const exitCode = await runCli(process.argv.slice(2), {
   print: out.print,
   printError: out.printError,
+  connect,
   open: ({ level, format }) => ({
     clock: systemClock,
     files: systemFiles,

@@ -1,7 +1,9 @@
 import { type Command, Option } from "commander";
 import { z } from "zod";
+import type { Config } from "../config/config.ts";
 import { AgentError } from "../model/errors.ts";
-import type { World } from "../model/ports.ts";
+import type { Servers, World } from "../model/ports.ts";
+import { FORMATS } from "../render/table.ts";
 import type { LogLevel } from "../system/log.ts";
 
 export type LogFormat = "auto" | "json" | "pretty";
@@ -10,22 +12,25 @@ export type LogFormat = "auto" | "json" | "pretty";
 export type Shell = {
   /** Builds the world once the flags that shape its log are known. */
   readonly open: (settings: { readonly level: LogLevel; readonly format: LogFormat }) => World;
+  readonly connect: Connect;
   readonly print: (text: string) => void;
   readonly printError: (text: string) => void;
 };
+
+/** Opens the way to both servers of a configuration. */
+export type Connect = (config: Config, configPath: string, world: World) => Promise<Servers>;
 
 /** The flags that every command has. */
 const Globals = z.object({
   config: z.string().optional(),
   logLevel: z.enum(["debug", "info", "warn", "error"]),
   logFormat: z.enum(["auto", "json", "pretty"]),
-  format: z.enum(["table", "json", "yaml", "csv"]),
+  format: z.enum(FORMATS),
   quiet: z.boolean(),
   progress: z.boolean(),
 });
 
 export type Globals = Readonly<z.infer<typeof Globals>>;
-export type Format = Globals["format"];
 
 /** Adds the flags that every command has; they may stand before and behind its name. */
 export function addGlobals(command: Command): Command {
@@ -35,17 +40,13 @@ export function addGlobals(command: Command): Command {
       new Option("--log-level <level>", "how much to log").choices(["debug", "info", "warn", "error"]).default("info"),
     )
     .addOption(new Option("--log-format <format>", "how to log").choices(["auto", "json", "pretty"]).default("auto"))
-    .addOption(
-      new Option("-f, --format <format>", "how to print the result")
-        .choices(["table", "json", "yaml", "csv"])
-        .default("table"),
-    )
+    .addOption(new Option("-f, --format <format>", "how to print the result").choices([...FORMATS]).default("table"))
     .option("--quiet", "print no result on stdout, log warnings and errors only", false)
     .option("--no-progress", "show no progress");
 }
 
 /** What a command works on, its own flags and arguments aside. */
-export type Context = { readonly globals: Globals; readonly world: World };
+export type Context = { readonly globals: Globals; readonly world: World; readonly connect: Connect };
 
 /** What runs when the command line has been read, for `Command.action`. It leaves the exit code in `ended`. */
 export type Action = (...given: unknown[]) => Promise<void>;
@@ -66,7 +67,7 @@ export function actionsOf(shell: Shell, began: (world: World) => void, ended: (e
       const level = globals.quiet && globals.logLevel === "info" ? "warn" : globals.logLevel;
       const world = shell.open({ level, format: globals.logFormat });
       began(world);
-      ended(await work(options, command.args, { globals, world }));
+      ended(await work(options, command.args, { globals, world, connect: shell.connect }));
     };
 }
 

@@ -1,4 +1,6 @@
 import { AgentError, type ErrorCode } from "../model/errors.ts";
+import type { Outcomes } from "../model/outcome.ts";
+import type { Plan } from "../model/plan.ts";
 
 /** The exit codes that scripts and timers rely on. */
 export const EXIT = { ok: 0, bug: 1, usage: 2, someFailed: 3, warnings: 7, interrupted: 130, terminated: 143 } as const;
@@ -34,4 +36,19 @@ export function exitCodeOf(error: unknown, signal: AbortSignal | undefined): num
 /** The exit code of a command that a signal ended. */
 export function exitCodeOfSignal(signal: AbortSignal): number {
   return signal.reason === "SIGINT" ? EXIT.interrupted : EXIT.terminated;
+}
+
+type Strictness = { readonly strict: boolean };
+
+/** The exit code of a plan that was only printed. */
+export function exitCodeOfPlan({ skipped, warnings }: Plan, { strict }: Strictness): number {
+  if (skipped.some(({ failed }) => failed)) return EXIT.someFailed;
+  return strict && warnings.length > 0 ? EXIT.warnings : EXIT.ok;
+}
+
+/** The exit code of a run that came to its end, or was ended. */
+export function exitCodeOfRun(plan: Plan, outcomes: Outcomes, how: Strictness, signal: AbortSignal): number {
+  if (signal.aborted) return exitCodeOfSignal(signal);
+  const isWhole = plan.steps.every(({ id }) => outcomes.get(id)?.state === "done");
+  return isWhole ? exitCodeOfPlan(plan, how) : EXIT.someFailed;
 }

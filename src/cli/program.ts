@@ -3,6 +3,7 @@ import { type Actions, addGlobals } from "./command.ts";
 import { onboardCommand } from "./onboard.ts";
 import { retentionCommand } from "./retention.ts";
 import { schemaCommand } from "./schema.ts";
+import { planCommand, runCommand } from "./run.ts";
 
 declare const IAB_VERSION: string;
 
@@ -11,6 +12,8 @@ export function program(actions: Actions): Command {
   return addGlobals(new Command("iab"))
     .description("Stateless replication and backup for Incus: snapshot, replicate, prune, explain.")
     .version(typeof IAB_VERSION === "undefined" ? "development" : IAB_VERSION, "--version", "print the version")
+    .addCommand(runCommand(actions), { isDefault: true })
+    .addCommand(planCommand(actions))
     .addCommand(onboardCommand(actions))
     .addCommand(retentionCommand(actions))
     .addCommand(schemaCommand(actions));

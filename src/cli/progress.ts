@@ -5,7 +5,8 @@ import type { Plan, Step } from "../model/plan.ts";
 import type { World } from "../model/ports.ts";
 import { type EpochMs, SECOND_MS } from "../model/time.ts";
 import { unitLabel } from "../model/unit.ts";
-import { rateText, sizeText } from "../render/amounts.ts";
+import { progressText } from "../render/progress-text.ts";
+import { stepVerb } from "../render/step-lines.ts";
 
 const LOG_EVERY_MS = 10 * SECOND_MS;
 const DRAW_EVERY_MS = 100;
@@ -67,7 +68,5 @@ function progressLine(ended: number, total: number, running: ReadonlyMap<Step, P
 }
 
 function stepText([step, progress]: readonly [Step, Progress | undefined]): string {
-  const speed = progress?.bytesPerSecond === undefined ? [] : [`(${rateText(progress.bytesPerSecond)})`];
-  const moved = progress === undefined ? [] : [sizeText(progress.bytes), ...speed];
-  return [step.kind, unitLabel(step.workload), ...moved].join(" ");
+  return progress === undefined ? `${stepVerb(step)} ${unitLabel(step.workload)}` : progressText(step, progress);
 }

@@ -5,7 +5,7 @@ import type { Server } from "../model/ports.ts";
 import { unitLabel } from "../model/unit.ts";
 import type { Done } from "./execute-plan.ts";
 
-/** Deletes what the plan says, oldest first; on a mirror only what the source has really lost. */
+/** Deletes what the plan says, in its order; on a mirror only what the source has really lost. */
 export async function prune(
   step: PruneStep,
   servers: Readonly<Record<Side, Server>>,
@@ -22,10 +22,7 @@ export async function prune(
     if (deleted.status === "rejected") failures.set(name, deleted.reason);
   }
   signal.throwIfAborted();
-  // A reply that was lost on its way says nothing of the snapshot: the list does.
-  const left = failures.size > 0 ? await namesOf(server, step.unit, signal) : new Set<string>();
-  const failed = [...failures].filter(([name]) => left.has(name));
-  if (failed.length > 0) throw notDeleted(step, failed);
+  if (failures.size > 0) throw notDeleted(step, failures);
   return { removed: names };
 }
 
@@ -42,9 +39,9 @@ async function namesOf(server: Server, unit: PruneStep["unit"], signal: AbortSig
   return new Set((await server.snapshots(unit, signal)).map(({ name }) => name));
 }
 
-function notDeleted(step: PruneStep, failed: readonly (readonly [string, unknown])[]): AgentError {
-  const [[, cause] = []] = failed;
-  const names = failed.map(([name]) => name).join(", ");
+function notDeleted(step: PruneStep, failures: ReadonlyMap<string, unknown>): AgentError {
+  const [cause] = failures.values();
+  const names = [...failures.keys()].join(", ");
   const why = cause instanceof Error ? cause.message : String(cause);
   const of = `${unitLabel(step.unit)} on the ${step.side}`;
   return new AgentError("incus.operation-failed", `Cannot delete ${names} of ${of}: ${why}`, { cause });

@@ -3,20 +3,20 @@ import { MARKS } from "../model/marks.ts";
 import type { SnapshotStep } from "../model/plan.ts";
 import type { Instance } from "../model/state.ts";
 import { SECOND_MS } from "../model/time.ts";
-import { type InstanceUnit, type Unit, unitId, unitLabel } from "../model/unit.ts";
+import { type InstanceUnit, unitId, unitLabel } from "../model/unit.ts";
 import type { Tools } from "./act-on.ts";
 import { startAgain } from "./start-again.ts";
 
 // What Incus itself waits for an instance when its host shuts down, unless the instance says otherwise.
 const SHUTDOWN_TIMEOUT_MS = 30 * SECOND_MS;
-const HARD_STOP_TIMEOUT_MS = 30 * SECOND_MS;
+const LAST_CHANCE_MS = SECOND_MS;
 const ANSWER_MARGIN_MS = 30 * SECOND_MS;
 
 /** Takes a snapshot; where the step says so, of an instance that is stopped for it and started again at once. */
 export async function takeSnapshot(step: SnapshotStep, tools: Tools, signal: AbortSignal): Promise<void> {
   const { unit, name, notBefore } = step;
   if (notBefore !== undefined) await tools.clock.sleep(Math.max(0, notBefore - tools.clock.now()), signal);
-  const work = () => createSnapshot(unit, name, tools, signal);
+  const work = () => tools.servers.source.createSnapshot(unit, name, signal);
   const running = step.stop && unit.kind === "instance" ? await toBeStopped(unit, tools, signal) : undefined;
   await (running === undefined ? work() : whileStopped(running, tools, work, signal));
 }
@@ -73,8 +73,7 @@ async function stop(unit: Instance, { servers: { source }, log }: Tools): Promis
   const [{ status }] = await Promise.allSettled([asked]);
   if (status === "fulfilled" || (await source.instance(unit, within(0)))?.status === "Stopped") return;
   log.warn("instance.stopped-hard", { unit: unitId(unit), why: `it did not stop within ${timeoutMs / SECOND_MS} s` });
-  const options = { timeoutMs: HARD_STOP_TIMEOUT_MS, force: true };
-  await source.changeState(unit, "stop", options, within(HARD_STOP_TIMEOUT_MS));
+  await source.changeState(unit, "stop", { timeoutMs: LAST_CHANCE_MS, force: true }, within(LAST_CHANCE_MS));
 }
 
 function shutdownTimeoutMs({ expandedConfig }: Instance): number {
@@ -84,13 +83,4 @@ function shutdownTimeoutMs({ expandedConfig }: Instance): number {
 
 function within(timeoutMs: number): AbortSignal {
   return AbortSignal.timeout(timeoutMs + ANSWER_MARGIN_MS);
-}
-
-async function createSnapshot(unit: Unit, name: string, { servers }: Tools, signal: AbortSignal): Promise<void> {
-  const [created] = await Promise.allSettled([servers.source.createSnapshot(unit, name, signal)]);
-  if (created.status === "fulfilled") return;
-  // A reply that was lost on its way says nothing of the snapshot: the list does.
-  const lost = created.reason instanceof AgentError && created.reason.code === "incus.unreachable";
-  if (lost && (await servers.source.snapshots(unit, signal)).some((snapshot) => snapshot.name === name)) return;
-  throw created.reason;
 }

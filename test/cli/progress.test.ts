@@ -21,7 +21,7 @@ test("watchProgress() draws what is running on a terminal, and takes the line aw
   observer.progressed(copy, progress);
   observer.progressed(copy, progress);
   observer.ended(copy, { state: "done", bytes: 7 });
-  expect(world.drawn).toEqual(["0/2 steps | snapshot web1", "1/2 steps | copy web1 5MiB (1MiB/s)", ""]);
+  expect(world.drawn).toEqual(["0/2 steps | snapshot web1", "1/2 steps | copy web1: 5MiB, 1MiB/s", ""]);
   expect(world.logged.map(({ event }) => event)).not.toContain("run.progress");
 });
 
@@ -34,7 +34,7 @@ test("watchProgress() logs a line at most each 10 s where there is no terminal",
   }
   const lines = world.logged.filter(({ event }) => event === "run.progress");
   expect(lines).toHaveLength(2);
-  expect(lines[0]?.facts).toEqual({ ended: 0, total: 2, running: ["copy web1 5MiB (1MiB/s)"] });
+  expect(lines[0]?.facts).toEqual({ ended: 0, total: 2, running: ["copy web1: 5MiB, 1MiB/s"] });
   expect(world.drawn).toEqual([]);
 });
 

@@ -134,22 +134,6 @@ test("takeSnapshot() reports an instance that stays down even when the run was c
   expect(await outcome()).toMatchObject({ state: "failed", error: { code: "instance.down" } });
 });
 
-test("takeSnapshot() looks for the snapshot where the reply was lost", async () => {
-  const lost = new AgentError("incus.unreachable", "The connection broke");
-  const taken = setUp("Stopped");
-  taken.both.intercept = async (call, effect) => {
-    effect();
-    if (call.verb === "createSnapshot") throw lost;
-  };
-  expect(await taken.outcome()).toEqual({ state: "done" });
-  const untaken = setUp("Stopped");
-  untaken.both.intercept = async (call, effect) => {
-    if (call.verb === "createSnapshot") throw lost;
-    effect();
-  };
-  expect(await untaken.outcome()).toEqual({ state: "failed", error: lost });
-});
-
 test("takeSnapshot() keeps two snapshots of a unit out of one second", async () => {
   const { world, both } = setUp("Stopped");
   const notBefore = world.clock.now() + 1500;

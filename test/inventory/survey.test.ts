@@ -16,7 +16,7 @@ test("survey() finds all of both servers with as many calls for one workload as 
   const state = await survey(both.servers, signal);
   expect(state.source.instances).toHaveLength(100);
   expect(state.target.volumes).toHaveLength(100);
-  expect(state.source.facts.host).toBe("source");
+  expect(state.source.facts.host).toBe("prod");
   expect(both.calls.sort()).toEqual(callsWhenEmpty);
 });
 

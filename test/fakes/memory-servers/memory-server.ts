@@ -28,26 +28,28 @@ export type Call = {
 /** Stands between the program and each call: whatever it does not pass on has no effect. */
 export type Intercept = (call: Call, effect: () => void) => Promise<void>;
 
+/** What every call goes through. */
+export type Pass = (call: Call, effect: () => void, signal: AbortSignal) => Promise<void>;
+
 /** One server's units by their id, and the port to them. */
 export class MemoryServer {
   readonly units = new Map<string, MemoryUnit>();
   readonly #side: Side;
   readonly #clock: Clock;
-  readonly #pass: (call: Call, effect: () => void, signal: AbortSignal) => Promise<void>;
 
-  constructor(side: Side, clock: Clock, pass: (call: Call, effect: () => void, signal: AbortSignal) => Promise<void>) {
+  constructor(side: Side, clock: Clock) {
     this.#side = side;
     this.#clock = clock;
-    this.#pass = pass;
   }
 
   /** Puts a unit on the server. */
   add(unit: Unit, given: Partial<Omit<MemoryUnit, "unit">> = {}): MemoryUnit {
     const status = unit.kind === "instance" ? "Stopped" : "Other";
+    const devices = unit.kind === "instance" ? { root: { type: "disk", path: "/", pool: "local" } } : {};
     const blank = {
       status,
       config: {},
-      devices: {},
+      devices,
       ephemeral: false,
       busy: false,
       content: "",
@@ -86,9 +88,9 @@ export class MemoryServer {
     return this.get(unit).snapshots.map(({ name }) => name);
   }
 
-  port(): Server {
+  port(pass: Pass): Server {
     const call = (verb: string, unit: Unit | undefined, detail: string, effect: () => void, signal: AbortSignal) =>
-      this.#pass({ side: this.#side, verb, unit: unit ? unitId(unit) : "", detail }, effect, signal);
+      pass({ side: this.#side, verb, unit: unit ? unitId(unit) : "", detail }, effect, signal);
     const read = async <T>(verb: string, unit: Unit | undefined, value: () => T, signal: AbortSignal): Promise<T> => {
       let result: T | undefined;
       const keep = () => {
@@ -217,6 +219,8 @@ function instanceOf(made: MemoryUnit, unit: InstanceUnit): Instance {
   return { ...unit, ...fixed, status, config, devices, ...expanded, ephemeral, snapshots };
 }
 
+const HOSTS = { source: "prod", target: "backup" } as const;
+
 function factsOf(side: Side): ServerFacts {
   const can = {
     excludeOlder: true,
@@ -228,12 +232,12 @@ function factsOf(side: Side): ServerFacts {
     patchKeepsDescription: true,
   };
   return {
-    host: side,
+    host: HOSTS[side],
     serverName: side,
     version: "7.0.2",
     addresses: [`https://${side}:8443`],
     certificate: "",
-    fingerprint: "",
+    fingerprint: side,
     clustered: false,
     restricted: false,
     instanceTypes: ["container"],

@@ -2,12 +2,14 @@ import type { Copy } from "../../../src/model/copy.ts";
 import { IncusRefusal } from "../../../src/model/errors.ts";
 import type { Clock, Servers } from "../../../src/model/ports.ts";
 import { unitId } from "../../../src/model/unit.ts";
-import { type Call, type Intercept, MemoryServer } from "./memory-server.ts";
+import { type Call, type Intercept, MemoryServer, type Pass } from "./memory-server.ts";
 
 export type MemoryServers = {
   readonly source: MemoryServer;
   readonly target: MemoryServer;
   readonly servers: Servers;
+  /** The servers for one process: what `intercept` is now it stays for them, also when another one comes after it. */
+  connect: () => Servers;
   /** Every call so far, in order, as `side verb unit detail`. */
   readonly calls: string[];
   /** Replaced by a test that wants a call to fail, to wait, or to be seen. */
@@ -19,22 +21,31 @@ export type MemoryServers = {
 /** Both servers of a run, empty. */
 export function memoryServers(clock: Clock): MemoryServers {
   const calls: string[] = [];
-  const pass = async (call: Call, effect: () => void, signal: AbortSignal): Promise<void> => {
+  const passing = (intercept: () => Intercept) => async (call: Call, effect: () => void, signal: AbortSignal) => {
     signal.throwIfAborted();
     calls.push([call.side, call.verb, call.unit, call.detail].filter((word) => word !== "").join(" "));
-    await made.intercept(call, effect);
+    await intercept()(call, effect);
   };
-  const source = new MemoryServer("source", clock, pass);
-  const target = new MemoryServer("target", clock, pass);
+  const source = new MemoryServer("source", clock);
+  const target = new MemoryServer("target", clock);
   const made: MemoryServers = {
     source,
     target,
     calls,
     phantoms: [],
     intercept: async (_call, effect) => effect(),
-    servers: {
-      source: source.port(),
-      target: target.port(),
+    servers: serversOf(passing(() => made.intercept)),
+    connect: () => {
+      const { intercept } = made;
+      return serversOf(passing(() => intercept));
+    },
+  };
+  return made;
+
+  function serversOf(pass: Pass): Servers {
+    return {
+      source: source.port(pass),
+      target: target.port(pass),
       copy: async (copy, onProgress, signal) => {
         onProgress({ bytes: 10, bytesPerSecond: 10, what: undefined });
         const call = { side: "between", verb: "copy", unit: unitId(copy.source), detail: unitId(copy.target) } as const;
@@ -42,9 +53,8 @@ export function memoryServers(clock: Clock): MemoryServers {
         return { bytes: 20 };
       },
       close: async () => {},
-    },
-  };
-  return made;
+    };
+  }
 }
 
 // As Incus does it: what the source lacks goes, what is newer than the newest common snapshot comes, the head follows.

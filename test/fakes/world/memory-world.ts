@@ -11,6 +11,8 @@ export type MemoryWorld = World & {
   readonly drawn: string[];
   /** Sets the clock. */
   readonly moveTo: (at: EpochMs) => void;
+  /** What the kernel does for a process that was killed: its locks are free. */
+  readonly forgetLocks: () => void;
   /** What a signal to the process does. */
   readonly interrupt: (reason: "SIGINT" | "SIGTERM") => void;
 };
@@ -34,6 +36,7 @@ export function memoryWorld(options: Options = {}): MemoryWorld {
   const logged: LogLine[] = [];
   const printed: string[] = [];
   const drawn: string[] = [];
+  const locked = new Set<string>();
   const logAt =
     (level: string) =>
     (event: string, facts: LogFacts = {}) =>
@@ -46,6 +49,7 @@ export function memoryWorld(options: Options = {}): MemoryWorld {
     moveTo: (at) => {
       now = at;
     },
+    forgetLocks: () => locked.clear(),
     interrupt: (reason) => ending.abort(reason),
     clock: {
       now: () => now,
@@ -54,7 +58,7 @@ export function memoryWorld(options: Options = {}): MemoryWorld {
         now += durationMs;
       },
     },
-    files: memoryFiles(texts),
+    files: memoryFiles(texts, locked),
     processes: {
       run: async (command, signal) => {
         signal.throwIfAborted();
@@ -83,8 +87,7 @@ export function memoryWorld(options: Options = {}): MemoryWorld {
   };
 }
 
-function memoryFiles(texts: Map<string, string>): World["files"] {
-  const locked = new Set<string>();
+function memoryFiles(texts: Map<string, string>, locked: Set<string>): World["files"] {
   return {
     read: async (path) => {
       const text = texts.get(path);

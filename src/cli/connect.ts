@@ -1,0 +1,49 @@
+import { dirname, resolve } from "node:path";
+import type { Config } from "../config/config.ts";
+import type { ServerOptions } from "../incus/server.ts";
+import { openServers } from "../incus/servers.ts";
+import { bytesPerSecondAt } from "../model/bandwidth.ts";
+import type { Side } from "../model/job.ts";
+import type { Servers, World } from "../model/ports.ts";
+import { readCredentials } from "../onboard/credentials.ts";
+
+/** Both servers of the configuration, each by its pinned certificate. Nothing is sent before they are asked something. */
+export async function connect(config: Config, configPath: string, world: World): Promise<Servers> {
+  const folder = resolve(dirname(configPath), config.credentialsFolder);
+  const { clock } = world;
+  return openServers({
+    source: await serverOptions("source", config, folder, world),
+    target: await serverOptions("target", config, folder, world),
+    clock,
+    bytesPerSecond: () => rateNow(config, clock.now()),
+  });
+}
+
+async function serverOptions(side: Side, config: Config, folder: string, world: World): Promise<ServerOptions> {
+  const { name, url } = config.hosts[side];
+  const { identity, pin } = await readCredentials(folder, url, world.files, world.signal);
+  return {
+    host: name,
+    url,
+    credentials: { ...identity, pin },
+    clock: world.clock,
+    operationTimeoutMs: config.operationTimeoutMs,
+    pools: poolsOf(config, side),
+  };
+}
+
+/** The pools that the configuration names: a server may not be willing to list its own. */
+function poolsOf({ projects }: Config, side: Side): string[] {
+  const names = projects.flatMap(({ volumes, instances }) => [
+    ...volumes.map(({ pool, targetPool }) => (side === "source" ? pool : targetPool)),
+    ...(side === "target" ? instances.flatMap(({ rootPool }) => rootPool ?? []) : []),
+  ]);
+  return [...new Set(names)];
+}
+
+/** The relay's limit at this time of day, on the clock of this machine. */
+function rateNow({ bandwidthLimit }: Config, now: number): number | undefined {
+  if (bandwidthLimit === undefined) return undefined;
+  const at = new Date(now);
+  return bytesPerSecondAt(bandwidthLimit, at.getHours() * 60 + at.getMinutes());
+}
