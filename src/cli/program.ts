@@ -2,8 +2,8 @@ import { Command } from "commander";
 import { type Actions, addGlobals } from "./command.ts";
 import { onboardCommand } from "./onboard.ts";
 import { retentionCommand } from "./retention.ts";
-import { schemaCommand } from "./schema.ts";
 import { planCommand, runCommand } from "./run.ts";
+import { schemaCommand } from "./schema.ts";
 
 declare const IAB_VERSION: string;
 

@@ -71,7 +71,8 @@ function pruningOf(route: Going, { after, copyId }: Sending, taken: Snapshot, { 
   return pruneSteps({
     pair,
     after: { source: [...pair.source.snapshots, taken], target: after },
-    now: orders.now,
+    // A snapshot that has to wait for its second is not one from the future.
+    now: Math.max(orders.now, taken.createdAt),
     gapSafe: route.gapSafe,
     copyId,
   });

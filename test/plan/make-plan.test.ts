@@ -99,3 +99,11 @@ test("makePlan() brings volumes before the instances that use them, with one nam
   expect(made.steps.at(-1)?.needs).toEqual(["snapshot:default/web1", "copy:default/default/data"]);
   expect(made.steps.flatMap((step) => (step.kind === "snapshot" ? [step.name] : []))).toEqual([RUN, RUN]);
 });
+
+test("makePlan() counts this run's snapshot also where it has to wait for its second", () => {
+  const web1 = instance("web1", { snapshots: [...history, own(0.0003)] });
+  const made = plan([job("web1", { keep: "2" })], stateOf({ instances: [web1] }, { instances: [replicaOf(web1)] }));
+  expect(stepOf(made, "snapshot").notBefore).toBeGreaterThan(NOW);
+  const removed = made.steps.map((step) => (step.kind === "prune" ? names(step.removals) : []));
+  expect(removed.filter((each) => each.length > 0)).toEqual([names(history), names(history)]);
+});
