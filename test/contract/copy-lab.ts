@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import type { RelayWork } from "../../bench/relay-process.ts";
 import type { ServerOptions } from "../../src/incus/server.ts";
 import { openServers } from "../../src/incus/servers.ts";
 import type { Copy, KeptSnapshot, Progress } from "../../src/model/copy.ts";
@@ -19,6 +20,8 @@ export type CopyLab = {
   readonly target: LabDaemon;
   readonly project: string;
   readonly servers: Servers;
+  /** A copy between the two as a process of its own is told of it. */
+  work(copy: Copy): RelayWork;
   close(): Promise<void>;
 };
 
@@ -48,11 +51,20 @@ export async function openCopyLab(
     target,
     project: scratch.project,
     servers,
+    work: (copy) => ({ ...client, source: hostOf(source), target: hostOf(target), copy }),
     async close() {
       await servers.close();
       for (const daemon of [source, target]) await removeTrust(daemon, client.certificate);
       await scratch.close();
     },
+  };
+}
+
+function hostOf(daemon: LabDaemon): RelayWork["source"] {
+  return {
+    host: `${daemon.generation}-${daemon.side}`,
+    url: daemon.url,
+    pin: readFileSync(daemon.certificate, "utf8"),
   };
 }
 
