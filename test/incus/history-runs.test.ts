@@ -1,0 +1,152 @@
+import { expect, test } from "vitest";
+import type { Copy, KeptSnapshot } from "../../src/model/copy.ts";
+import type { Driver } from "../fakes/incus/state.ts";
+import { copyOfInstance, copyOfVolume, type FakePair, openFakePair } from "./fake-pair.ts";
+import { simulate } from "./history-simulation.ts";
+
+const GENERATIONS = ["6.0", "7.0"] as const;
+const DRIVERS: readonly Driver[] = ["btrfs", "dir", "zfs"];
+const KINDS = ["instance", "volume"] as const;
+type Kind = (typeof KINDS)[number];
+
+/** A pair whose clocks go on by a second with every look, so that no two snapshots are of the same second. */
+async function openPair(sourceDriver: Driver, targetDriver: Driver, generation: "6.0" | "7.0" = "7.0") {
+  let now = Date.UTC(2026, 0, 1);
+  const clock = () => {
+    now += 1000;
+    return now;
+  };
+  return openFakePair({
+    source: { generation, driver: sourceDriver, now: clock },
+    target: { generation, driver: targetDriver, now: clock },
+  });
+}
+
+function copyOf(pair: FakePair, kind: Kind): Copy {
+  const seed = { name: "unit", content: "x".repeat(5000) };
+  if (kind === "instance") return copyOfInstance(pair.source.addInstance(seed), { mode: "relay" });
+  return copyOfVolume(pair.source.addVolume(seed), { mode: "relay" });
+}
+
+function held({ target }: FakePair, { target: unit }: Copy): { name: string; createdAtExact: string }[] {
+  if (!target.has(unit)) return [];
+  const dates = target.dates(unit);
+  return target.snapshots(unit).map((name, i) => ({ name, createdAtExact: dates[i] ?? "" }));
+}
+
+/** What the target holds, with the GUIDs that a replica remembers. */
+function keepAll(pair: FakePair, copy: Copy, guids: Readonly<Record<string, string>> = {}): KeptSnapshot[] {
+  return held(pair, copy).map((snapshot) => ({ ...snapshot, guid: guids[snapshot.name] }));
+}
+
+for (const generation of GENERATIONS) {
+  for (const driver of DRIVERS) {
+    test.each(KINDS)(`many runs keep the history of a(n) %s on ${driver}, ${generation}`, async (kind) => {
+      const pair = await openPair(driver, driver, generation);
+      const copy = copyOf(pair, kind);
+      const { source, target } = pair;
+      const digest = (fake: typeof source, name: string) => fake.digest(copy.source, name) ?? `no ${name}`;
+      const simulated = {
+        name: `${kind} on ${driver}, ${generation}`,
+        changeSource: async (seed: string) => source.setContent(copy.source, seed.repeat(500)),
+        takeSnapshot: async (name: string) => source.takeSnapshot(copy.source, name),
+        targetSnapshots: async () => held(pair, copy),
+        deleteSnapshot: async (side: "source" | "target", name: string) => pair[side].deleteSnapshot(copy.source, name),
+        digest: async (side: "source" | "target", name: string) => digest(pair[side], name),
+        copy: (keep: Copy["keep"], sends: readonly string[]) => pair.copy({ ...copy, keep, sends }),
+      };
+      const policies = { sourcePolicy: "2", targetPolicy: "1h1d,1d1w,1w1m" };
+      const seen = await simulate(simulated, { runs: 24, days: 24, ...policies });
+      expect(seen.expected.target.length).toBeGreaterThan(6);
+      expect(target.snapshots(copy.target)).toEqual(seen.expected.target);
+      expect(target.datasets(copy.target)).toEqual(seen.expected.target);
+      for (const name of seen.expected.target) expect(digest(target, name)).toBe(seen.digests.get(name));
+      if (driver === "zfs") expect(Object.fromEntries(seen.guids)).toMatchObject(target.guids(copy.target));
+    });
+  }
+}
+
+async function withHistory(sourceDriver: Driver, targetDriver: Driver, generation?: "6.0" | "7.0") {
+  const pair = await openPair(sourceDriver, targetDriver, generation);
+  const copy = copyOf(pair, "instance");
+  let guids: Readonly<Record<string, string>> = {};
+  for (const name of ["s1", "s2", "s3"]) {
+    pair.source.setContent(copy.source, name.repeat(1000));
+    pair.source.takeSnapshot(copy.source, name);
+    const copied = await pair.copy({ ...copy, keep: keepAll(pair, copy, guids), sends: [name] });
+    guids = { ...guids, ...copied.guids };
+  }
+  pair.source.deleteSnapshot(copy.source, "s1");
+  pair.source.takeSnapshot(copy.source, "s4");
+  return { pair, copy, guids };
+}
+
+test("without the addition a refresh deletes what the source has forgotten: the control of all these tests", async () => {
+  const { pair, copy } = await withHistory("btrfs", "btrfs");
+  await pair.copy(copy);
+  expect(pair.target.snapshots(copy.target)).toEqual(["s2", "s3", "s4"]);
+});
+
+const pairs = DRIVERS.flatMap((from) => DRIVERS.map((to) => ({ from, to })));
+test.each(pairs)("copy() keeps history from $from to $to", async ({ from, to }) => {
+  const { pair, copy, guids } = await withHistory(from, to);
+  await pair.copy({ ...copy, keep: keepAll(pair, copy, guids), sends: ["s4"] });
+  expect(pair.target.snapshots(copy.target)).toEqual(["s1", "s2", "s3", "s4"]);
+  expect(pair.target.datasets(copy.target)).toEqual(["s1", "s2", "s3", "s4"]);
+});
+
+test("copy() tells the GUIDs that a replica on ZFS has to remember", async () => {
+  const { pair, copy, guids } = await withHistory("zfs", "zfs");
+  expect(guids).toEqual(pair.target.guids(copy.target));
+});
+
+for (const generation of GENERATIONS) {
+  test(`copy() refuses on ZFS, ${generation}, what it has no GUID for, and nothing is lost`, async () => {
+    const { pair, copy } = await withHistory("zfs", "zfs", generation);
+    const before = pair.target.state();
+    const failed = pair.copy({ ...copy, keep: keepAll(pair, copy), sends: ["s4"] });
+    await expect(failed).rejects.toMatchObject({ code: "history.refused" });
+    await expect(failed).rejects.toThrow("the GUID of s1 is not known");
+    expect(pair.target.state()).toEqual(before);
+  });
+}
+
+for (const driver of DRIVERS) {
+  test(`copy() aborts on ${driver} when the target asks for an invented snapshot, before data flows`, async () => {
+    const { pair, copy, guids } = await withHistory(driver, driver);
+    const before = pair.target.state();
+    const what = { kind: "ask-for", names: ["s1"] } as const;
+    pair.target.faults.add({ match: { method: "POST", path: /instances$/ }, what });
+    const failed = pair.copy({ ...copy, keep: keepAll(pair, copy, guids), sends: ["s4"] });
+    await expect(failed).rejects.toMatchObject({ code: "history.refused" });
+    await expect(failed).rejects.toThrow("the target asks for s1, which it has and the source has not");
+    expect(pair.target.state()).toEqual(before);
+  });
+
+  test(`copy() aborts on ${driver} when the target offers an unknown header version`, async () => {
+    const { pair, copy, guids } = await withHistory(driver, driver);
+    const before = pair.target.state();
+    const what = { kind: "header-version", version: 7 } as const;
+    pair.target.faults.add({ match: { method: "POST", path: /instances$/ }, what });
+    const failed = pair.copy({ ...copy, keep: keepAll(pair, copy, guids), sends: ["s4"] });
+    await expect(failed).rejects.toThrow("version 7 of the index header");
+    expect(pair.target.state()).toEqual(before);
+  });
+}
+
+test("copy() aborts when the target asks for more than the plan sends", async () => {
+  const { pair, copy } = await withHistory("btrfs", "btrfs");
+  pair.source.takeSnapshot(copy.source, "by-hand");
+  const before = pair.target.state();
+  const failed = pair.copy({ ...copy, keep: keepAll(pair, copy), sends: ["s4"] });
+  await expect(failed).rejects.toThrow("the target asks for by-hand, which the plan does not send");
+  expect(pair.target.state()).toEqual(before);
+});
+
+test("copy() spares what the source forgets between the plan and the copy", async () => {
+  const { pair, copy } = await withHistory("btrfs", "btrfs");
+  const keep = keepAll(pair, copy);
+  pair.source.deleteSnapshot(copy.source, "s2");
+  await pair.copy({ ...copy, keep, sends: ["s4"] });
+  expect(pair.target.snapshots(copy.target)).toEqual(["s1", "s2", "s3", "s4"]);
+});
