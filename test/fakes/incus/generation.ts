@@ -44,6 +44,8 @@ const BASELINE = [
   "instance_get_full",
   "instance_all_projects",
   "storage_volumes_all_projects",
+  "networks_all_projects",
+  "profiles_all_projects",
   "custom_volume_refresh",
   "custom_volume_refresh_exclude_older_snapshots",
   "certificate_token",
