@@ -62,22 +62,27 @@ export async function readInstance(
   return wire === undefined ? undefined : instanceOf(wire);
 }
 
-/** The custom volumes of all projects with their snapshots, in one request for each pool. */
+/** The custom volumes of all projects with their snapshots and users, in one request for each pool. */
 export async function listVolumes(
   connection: Connection,
   pools: readonly string[],
-  can: ServerFacts["can"],
+  { can, restricted }: Pick<ServerFacts, "can" | "restricted">,
   signal: AbortSignal,
 ): Promise<readonly Volume[]> {
   // The old form on a new server lacks the snapshots, and the new form on an old one is the old form: never guess.
-  const query = { ...(can.fullVolumes ? WITH_SNAPSHOTS : WITH_FIELDS), ...EVERYWHERE };
+  const fields = can.fullVolumes ? WITH_SNAPSHOTS : WITH_FIELDS;
   const volumesOf = can.fullVolumes ? fullVolumesOf : flatVolumesOf;
-  const lists = await Promise.all(
-    pools.map(async (pool) => {
-      return volumesOf(pool, await read(connection, volumesPath(pool), query, z.array(VolumeSchema), signal));
-    }),
-  );
-  return lists.flat();
+  // Asked about all projects at once, a server hides a volume's users from a restricted certificate.
+  const scopes = restricted
+    ? (await listProjects(connection, signal)).map(({ name }): Query => ({ project: name }))
+    : [EVERYWHERE];
+  const lists = pools.map(async (pool) => {
+    const parts = scopes.map((scope) => {
+      return read(connection, volumesPath(pool), { ...fields, ...scope }, z.array(VolumeSchema), signal);
+    });
+    return volumesOf(pool, (await Promise.all(parts)).flat());
+  });
+  return (await Promise.all(lists)).flat();
 }
 
 /** A unit's snapshots, oldest first. */

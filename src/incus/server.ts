@@ -37,7 +37,7 @@ export function openServer(options: ServerOptions): IncusServer {
       return listing.listPools(connection, signal);
     },
     async volumes(pools, signal) {
-      return listing.listVolumes(connection, pools, (await facts(signal)).can, signal);
+      return listing.listVolumes(connection, pools, await facts(signal), signal);
     },
     networks: (signal) => listing.listNetworks(connection, signal),
     profiles: (signal) => listing.listProfiles(connection, signal),

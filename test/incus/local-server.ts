@@ -104,12 +104,9 @@ export function listening(server: NetServer): Promise<number> {
   });
 }
 
-export function credentialsFor(certificate: TestCertificate): Credentials {
-  return {
-    certificate: clientCertificate.certificate,
-    key: new Secret(clientCertificate.key),
-    pin: certificate.certificate,
-  };
+/** What a client shows, and what it has to be shown. */
+export function credentialsOf(client: TestCertificate, pin: string): Credentials {
+  return { certificate: client.certificate, key: new Secret(client.key), pin };
 }
 
 /** A connection that lives as long as the test. */
@@ -121,7 +118,7 @@ export function connectTo(
   const connection = openConnection({
     host: "prod",
     url,
-    credentials: credentialsFor(certificate),
+    credentials: credentialsOf(clientCertificate, certificate.certificate),
     clock: quickClock(),
     ...options,
   });

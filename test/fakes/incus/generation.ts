@@ -108,7 +108,7 @@ export const GENERATIONS = {
     patchKeepsDescription: true,
     zfsNewestCommon: true,
     hidesTokens: true,
-    allEventsForRestricted: false,
+    allEventsForRestricted: true,
     strictSnapshotNames: true,
     nullMetadata: false,
     directBackup: true,
