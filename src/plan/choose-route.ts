@@ -129,18 +129,19 @@ function impossibility(pair: Pair, pool: string, { index, orders }: RouteContext
 function routeToReplica(pair: Pair, replica: Workload, pool: string, context: RouteContext): Route {
   const { index, orders } = context;
   const all = compareSnapshots(pair.kind, pair.source.snapshots, replica.snapshots);
-  const ownership = ownershipOf(pair, replica, all, { index, asked: isNamed(pair.job.source, orders.adopt) });
+  const asked = isNamed(pair.job.source, orders.adopt);
+  const ownership = ownershipOf(pair, replica, all, { index, asked });
   const marked = replica.config[MARKS.source] === sourceMark(pair, index);
   const reseeds = isNamed(pair.job.source, orders.reseed);
   if (ownership.state === "foreign" && !(reseeds && marked)) return none(ownership);
   const blocked = unusable(pair, replica, index);
   if (blocked !== undefined) return none(blocked);
-  const adopts = ownership.state === "adoptable";
+  const changes = ownChanges(pair, replica);
+  const adopts = ownership.state === "adoptable" || (asked && changes !== undefined);
   const storage = storagePair(pair, pool, index);
   const found = { pair, replica, pool, adopts, all, storage };
   if (reseeds) return reseed(found, { keepOld: holdsMore(pair, replica, all), why: "asked for with --reseed" });
-  const changed = adopts ? undefined : ownChanges(pair, replica);
-  return changed === undefined ? refresh(found) : none(changed);
+  return changes === undefined || adopts ? refresh(found) : none(changes);
 }
 
 /** Whether the old replica holds what its fresh copy will not. */
@@ -190,6 +191,7 @@ type TakenBack = UnprovenTail & { readonly left: readonly Snapshot[]; readonly c
 /** The replica without what no run has proven, as far as something to build on is left of it. */
 function takenBack({ pair, replica, all, storage }: Found, trusted: boolean): TakenBack {
   const { retracts, doubtful } = trusted ? NOTHING_UNPROVEN : unprovenTail(replica, all);
+  if (retracts.length === 0) return { retracts, doubtful, left: replica.snapshots, comparison: all };
   const without = (gone: readonly Removal[]) => {
     const names = new Set(gone.map(({ name }) => name));
     const left = replica.snapshots.filter(({ name }) => !names.has(name));

@@ -22,10 +22,12 @@ export function compareSnapshots(
   target: readonly Snapshot[],
 ): Comparison {
   const [onSource, onTarget] = [byAge(source), byAge(target)];
-  const key = (snapshot: Snapshot) => `${snapshot.name}@${momentOf(kind, snapshot)}`;
-  const [sourceKeys, targetKeys] = [new Set(onSource.map(key)), new Set(onTarget.map(key))];
-  const common = onSource.filter((snapshot) => targetKeys.has(key(snapshot)));
-  const missing = onSource.filter((snapshot) => !targetKeys.has(key(snapshot)));
+  const isIn = (dates: ReadonlyMap<string, number>) => (snapshot: Snapshot) =>
+    dates.get(snapshot.name) === momentOf(kind, snapshot);
+  const isOnTarget = isIn(datesOf(kind, onTarget));
+  const isOnSource = isIn(datesOf(kind, onSource));
+  const common = onSource.filter(isOnTarget);
+  const missing = common.length === onSource.length ? [] : onSource.filter((snapshot) => !isOnTarget(snapshot));
   const newestCommon = common.at(-1);
   const latest = newestCommon === undefined ? Number.NEGATIVE_INFINITY : momentOf(kind, newestCommon);
   return {
@@ -33,8 +35,12 @@ export function compareSnapshots(
     newestCommon,
     sends: missing.filter((snapshot) => momentOf(kind, snapshot) > latest),
     gaps: missing.filter((snapshot) => momentOf(kind, snapshot) <= latest),
-    targetOnly: onTarget.filter((snapshot) => !sourceKeys.has(key(snapshot))),
+    targetOnly: onTarget.filter((snapshot) => !isOnSource(snapshot)),
   };
+}
+
+function datesOf(kind: Unit["kind"], snapshots: readonly Snapshot[]): Map<string, number> {
+  return new Map(snapshots.map((snapshot) => [snapshot.name, momentOf(kind, snapshot)]));
 }
 
 /** The snapshots, oldest first. */

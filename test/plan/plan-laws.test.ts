@@ -141,6 +141,14 @@ test("makePlan() prunes nothing that is not ours, and nothing without its copy",
         expect(prunes.flatMap(({ removals }) => removals).filter(({ name }) => !isOwnSnapshotName(name))).toEqual([]);
         for (const prune of prunes.filter(({ id }) => !id.startsWith("retract-")))
           expect(prune.needs.some((id) => id.startsWith("copy:") || id.startsWith("reseed:"))).toBe(true);
+        const [onSource, onTarget] = ["source", "target"].map((side) =>
+          prunes
+            .filter((prune) => prune.side === side && !prune.id.startsWith("retract-"))
+            .flatMap(({ removals }) => removals.map(({ name }) => name)),
+        );
+        const still = simulator.source.map(({ snapshot }) => snapshot.name).filter((name) => !onSource?.includes(name));
+        if (!simulator.gapSafe || setting.history === "keep")
+          expect(still.filter((name) => onTarget?.includes(name))).toEqual([]);
         apply(simulator, event);
         simulator.pass(passed);
       }

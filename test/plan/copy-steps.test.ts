@@ -1,0 +1,257 @@
+import { expect, test } from "vitest";
+import type { Instance, Volume } from "../../src/model/state.ts";
+import {
+  copied,
+  facts,
+  instance,
+  job,
+  named,
+  own,
+  plan,
+  RUN,
+  replicaOf,
+  stateOf,
+  stepOf,
+  volume,
+  volumeJob,
+  volumeReplicaOf,
+} from "./fixtures.ts";
+
+const HISTORY = [own(72), own(48), own(24)];
+
+test("makePlan() makes a replica that neither starts nor snapshots by itself, and marks it", () => {
+  const config = {
+    "boot.autostart": "true",
+    "boot.autorestart": "true",
+    "cluster.evacuate": "stop",
+    "snapshots.schedule": "@daily",
+    "snapshots.expiry": "1d",
+    "limits.cpu": "2",
+    "volatile.base_image": "abc",
+    "volatile.uuid": "u-1",
+    "volatile.last_state.power": "RUNNING",
+    "volatile.eth0.hwaddr": "00:16:3e:00:00:01",
+    "user.iab.source": "elsewhere:default/web1",
+    "user.iab.stopped": "IAB_20261119-040000",
+    "user.mine": "1",
+  };
+  const web1 = instance("web1", { config, description: "the web", ephemeral: true, status: "Running" });
+  const { create } = stepOf(plan([job("web1")], stateOf({ instances: [web1] })), "copy").copy;
+  expect(create).toMatchObject({ type: "container", architecture: "x86_64", description: "the web", profiles: [] });
+  expect(create.config).toEqual({
+    "limits.cpu": "2",
+    "volatile.base_image": "abc",
+    "user.mine": "1",
+    "boot.autostart": "false",
+    "user.iab.source": "prod:default/web1",
+    "user.iab.source-uuid": "u-1",
+  });
+});
+
+test("makePlan() makes a volume's replica of its content type, without schedules and what its server noted", () => {
+  const config = { size: "10GiB", "snapshots.schedule": "@daily", "volatile.uuid": "u-1", "zfs.blocksize": "16k" };
+  const data = volume("data", { config, contentType: "block", description: "d" });
+  const { create } = stepOf(plan([volumeJob("data")], stateOf({ volumes: [data] })), "copy").copy;
+  expect(create).toEqual({
+    contentType: "block",
+    description: "d",
+    config: { size: "10GiB", "zfs.blocksize": "16k", "user.iab.source": "prod:default/default/data" },
+  });
+});
+
+test("makePlan() sends along with a refresh the pool in which the replica really is", () => {
+  const root = (pool: string) => ({ root: { type: "disk", path: "/", pool } });
+  const web1 = instance("web1", { snapshots: HISTORY, devices: root("default") });
+  const pools = ["default", "tank"].map((name) => ({ name, driver: "btrfs" }));
+  const replica = replicaOf(web1, { devices: root("tank"), expandedDevices: root("tank") });
+  const made = plan(
+    [job("web1", { rootPool: "default" })],
+    stateOf({ instances: [web1] }, { instances: [replica], pools }),
+  );
+  expect(stepOf(made, "copy").copy.create).toMatchObject({ devices: root("tank") });
+  expect(made.warnings).toMatchObject([
+    { code: "pool.differs", text: expect.stringContaining("lies in pool tank, not default") },
+  ]);
+});
+
+test("makePlan() marks what it adopts, makes it safe, and takes its snapshots for proven", () => {
+  const web1 = instance("web1", { snapshots: HISTORY, config: { "volatile.uuid": "u-1" } });
+  const config = { "snapshots.schedule": "@daily", "volatile.last_state.power": "STOPPED" };
+  const old = instance("web1", { snapshots: copied(HISTORY.slice(0, 2)), config });
+  const made = plan([job("web1")], stateOf({ instances: [web1] }, { instances: [old] }));
+  expect(stepOf(made, "adopt")).toMatchObject({
+    needs: [],
+    marks: {
+      "user.iab.source": "prod:default/web1",
+      "user.iab.source-uuid": "u-1",
+      "user.iab.last": own(48).name,
+      "boot.autostart": "false",
+      "snapshots.schedule": "",
+      "volatile.last_state.power": "",
+    },
+  });
+  expect(stepOf(made, "copy").needs).toEqual(["snapshot:default/web1", "adopt:default/web1"]);
+});
+
+const growing: { name: string; source: Partial<Volume>; target: Partial<Volume>; size: string | undefined }[] = [
+  {
+    name: "a grown volume",
+    source: { config: { size: "20GiB" } },
+    target: { config: { size: "10GiB" } },
+    size: "20GiB",
+  },
+  { name: "a limit that the source has no more", source: {}, target: { config: { size: "10GiB" } }, size: "" },
+  {
+    name: "no volume of the same size in other words",
+    source: { config: { size: "64MiB" } },
+    target: { config: { size: "67108864" } },
+    size: undefined,
+  },
+  {
+    name: "no volume that is larger on the target",
+    source: { config: { size: "1GB" } },
+    target: { config: { size: "1GiB" } },
+    size: undefined,
+  },
+  {
+    name: "no volume without a limit on the target",
+    source: { config: { size: "1GiB" } },
+    target: {},
+    size: undefined,
+  },
+];
+for (const { name, source, target, size } of growing) {
+  test(`makePlan() raises the target's size of ${name}`, () => {
+    const data = volume("data", { snapshots: HISTORY, ...source });
+    const made = plan([volumeJob("data")], stateOf({ volumes: [data] }, { volumes: [volumeReplicaOf(data, target)] }));
+    const grow = made.steps.find((step) => step.kind === "grow");
+    expect(grow?.size).toBe(size);
+    expect(stepOf(made, "copy").needs.includes("grow:default/default/data")).toBe(size !== undefined);
+  });
+}
+
+test("makePlan() warns of a root disk that has outgrown its replica, which no refresh makes larger", () => {
+  const root = (size: string) => ({ root: { type: "disk", path: "/", pool: "default", size } });
+  const web1 = instance("web1", { snapshots: HISTORY, devices: root("20GiB") });
+  const replica = replicaOf(web1, { devices: root("10GiB"), expandedDevices: root("10GiB") });
+  const made = plan([job("web1")], stateOf({ instances: [web1] }, { instances: [replica] }));
+  expect(made.warnings).toMatchObject([
+    { code: "size.behind", text: expect.stringContaining("incus config device set web1 root size=20GiB") },
+  ]);
+});
+
+test("makePlan() warns of snapshots of others that the refresh will delete", () => {
+  const web1 = instance("web1", { snapshots: HISTORY });
+  const replica = replicaOf(instance("web1", { snapshots: [named("before", 90), ...HISTORY] }));
+  const made = plan([job("web1")], stateOf({ instances: [web1] }, { instances: [replica] }));
+  expect(stepOf(made, "copy").vanishes).toEqual([{ name: "before", reasons: ["the source no longer has it"] }]);
+  expect(made.warnings).toMatchObject([{ code: "snapshot.vanishes" }]);
+});
+
+test("makePlan() names a member for new replicas in a cluster, and says where there is none", () => {
+  const web1 = instance("web1", { snapshots: HISTORY });
+  const jobs = [job("web1", { targetMember: "@fast" })];
+  const cluster = { facts: facts("backup", { clustered: true }) };
+  expect(stepOf(plan(jobs, stateOf({ instances: [web1] }, cluster)), "copy").copy.member).toBe("@fast");
+  const later = plan(jobs, stateOf({ instances: [web1] }, { ...cluster, instances: [replicaOf(web1)] }));
+  expect(stepOf(later, "copy").copy.member).toBeUndefined();
+  const alone = plan(jobs, stateOf({ instances: [web1] }));
+  expect(stepOf(alone, "copy").copy.member).toBeUndefined();
+  expect(alone.warnings).toMatchObject([{ code: "member.ignored" }]);
+});
+
+test("makePlan() limits the rate of relays only", () => {
+  const state = stateOf({ instances: [instance("web1"), instance("web2")] });
+  const made = plan([job("web1", { mode: "relay" }), job("web2")], state, { bytesPerSecond: 1000 });
+  expect(made.steps.flatMap((step) => (step.kind === "copy" ? [step.copy.bytesPerSecond] : []))).toEqual([
+    1000,
+    undefined,
+  ]);
+});
+
+test("makePlan() takes back unproven snapshots newest first, and sends them again", () => {
+  const web1 = instance("web1", { snapshots: HISTORY });
+  const replica = replicaOf(web1, { config: { "user.iab.last": own(72).name } });
+  const made = plan([job("web1")], stateOf({ instances: [web1] }, { instances: [replica] }));
+  expect(stepOf(made, "prune")).toMatchObject({
+    id: "retract-target:default/web1",
+    needs: [],
+    side: "target",
+    removals: [{ name: own(24).name }, { name: own(48).name }],
+  });
+  expect(stepOf(made, "copy")).toMatchObject({
+    base: own(72).name,
+    sends: [own(48).name, own(24).name, RUN],
+    needs: ["snapshot:default/web1", "retract-target:default/web1"],
+  });
+});
+
+test("makePlan() warns of what no run has proven and cannot be taken back", () => {
+  const web1 = instance("web1", { snapshots: [own(72), own(48), named("manual", 30)] });
+  const replica = replicaOf(web1, { config: { "user.iab.last": own(72).name } });
+  const made = plan([job("web1")], stateOf({ instances: [web1] }, { instances: [replica] }));
+  expect(made.warnings).toMatchObject([
+    { code: "snapshot.unproven", text: expect.stringContaining(`manual, ${own(48).name}`) },
+  ]);
+});
+
+const FRESH = "web1-iab-new-20261119040000";
+
+function fresh(source: Instance, name: string, last?: string): Instance {
+  const config = { "user.iab.source": "prod:default/web1", ...(last === undefined ? {} : { "user.iab.last": last }) };
+  return instance(name, { snapshots: copied(source.snapshots), config });
+}
+
+test("makePlan() replaces a replica by a fresh copy, and keeps the old one where it holds more", () => {
+  const web1 = instance("web1", { snapshots: HISTORY });
+  const reseed = (replica: Instance) =>
+    stepOf(
+      plan([job("web1")], stateOf({ instances: [web1] }, { instances: [replica] }), { reseed: ["web1"] }),
+      "reseed",
+    );
+  const step = reseed(replicaOf(web1));
+  expect(step).toMatchObject({
+    needs: ["snapshot:default/web1"],
+    why: "asked for with --reseed",
+    replaces: { name: "web1" },
+    keepAs: undefined,
+    proof: [...HISTORY.map(({ name }) => name), RUN],
+    marks: { "user.iab.source": "prod:default/web1", "user.iab.last": RUN },
+  });
+  expect(step.copy.target.name).toBe("web1-iab-new-20261120040000");
+  expect(step.copy.create.config["user.iab.source"]).toBe("prod:default/web1");
+  const more = replicaOf(web1, { snapshots: copied([own(96), ...HISTORY]) });
+  expect(reseed(more).keepAs).toBe("web1-iab-old-20261120040000");
+});
+
+test("makePlan() keeps the names of fresh copies within what Incus allows", () => {
+  const name = `a${"b".repeat(62)}`;
+  const long = instance(name, { snapshots: HISTORY });
+  const made = plan([job(name)], stateOf({ instances: [long] }, { instances: [replicaOf(long)] }), { reseed: [name] });
+  expect(stepOf(made, "reseed").copy.target.name.length).toBeLessThanOrEqual(63);
+});
+
+test("makePlan() ends a reseed that died between deleting the old replica and renaming the fresh one", () => {
+  const web1 = instance("web1", { snapshots: HISTORY });
+  const state = stateOf({ instances: [web1] }, { instances: [fresh(web1, FRESH, own(24).name)] });
+  const made = plan([job("web1")], state);
+  expect(made.steps.map(({ id, needs }) => [id, needs])).toEqual([
+    ["snapshot:default/web1", []],
+    ["rename:default/web1", []],
+    ["copy:default/web1", ["snapshot:default/web1", "rename:default/web1"]],
+  ]);
+  expect(stepOf(made, "rename")).toMatchObject({ unit: { name: FRESH }, name: "web1" });
+  expect(stepOf(made, "copy")).toMatchObject({ base: own(24).name, copy: { target: { name: "web1" } } });
+  expect(made.warnings).toEqual([]);
+});
+
+test("makePlan() does not build on a fresh copy that was never proven, and warns of what reseeds have left", () => {
+  const web1 = instance("web1", { snapshots: HISTORY });
+  const state = stateOf({ instances: [web1] }, { instances: [fresh(web1, FRESH), fresh(web1, "web1-iab-old", "x")] });
+  const made = plan([job("web1")], state);
+  expect(stepOf(made, "copy").base).toBeUndefined();
+  expect(made.warnings.map(({ code, text }) => [code, text.split(" ")[0]])).toEqual([
+    ["reseed.leftover", FRESH],
+    ["reseed.leftover", "web1-iab-old"],
+  ]);
+});
