@@ -95,8 +95,10 @@ unpack_incus() {
   local files file
   files=$(with_lock "$CACHE/apt.lock" download_packages "$suites" "$pin" "${ROOT_PACKAGES[@]}" 2>"$log") || return 1
   [ -n "$files" ] || return 1
-  for file in $files; do dpkg-deb --extract "$CACHE/debs/$file" "$root.part"; done
-  finish_root "$root.part"
+  for file in $files; do
+    dpkg-deb --extract "$CACHE/debs/$file" "$root.part" 2>>"$log" || return 1
+  done
+  finish_root "$root.part" || return 1
   printf '%s\n' "$files" | sed -n 's/^incus-base_\([0-9.]*\).*/\1/p' >"$root.part/.version"
   touch "$root.part/.complete"
   mv "$root.part" "$root"
@@ -105,10 +107,10 @@ unpack_incus() {
 # What the packages' own scripts would have done and the daemons need.
 finish_root() {
   local root=$1
-  cp "$root/usr/share/base-passwd/passwd.master" "$root/etc/passwd"
-  cp "$root/usr/share/base-passwd/group.master" "$root/etc/group"
+  cp "$root/usr/share/base-passwd/passwd.master" "$root/etc/passwd" || return 1
+  cp "$root/usr/share/base-passwd/group.master" "$root/etc/group" || return 1
   echo "sshd:x:100:65534::/run/sshd:/usr/sbin/nologin" >>"$root/etc/passwd"
-  cp "$root/usr/share/base-files/nsswitch.conf" "$root/etc/nsswitch.conf" 2>/dev/null || echo "hosts: files dns" >"$root/etc/nsswitch.conf"
+  echo "hosts: files dns" >"$root/etc/nsswitch.conf"
   printf '127.0.0.1 localhost\n' >"$root/etc/hosts"
   echo "root:1000000:1000000000" | tee "$root/etc/subuid" >"$root/etc/subgid"
   rm -rf "$root"/usr/share/{doc,man,info,locale,lintian} "$root"/var/cache

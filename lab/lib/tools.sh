@@ -78,7 +78,7 @@ unpack_go() {
     mkdir -p "$root"
     files=$(with_lock "$CACHE/apt.lock" download_packages trixie,trixie-backports "" "${GO_PACKAGES[@]}" 2>"$LOGS/packages-go.log") || return 1
     for file in $files; do
-      case $file in golang-*) dpkg-deb --extract "$CACHE/debs/$file" "$root" ;; esac
+      case $file in golang-*) dpkg-deb --extract "$CACHE/debs/$file" "$root" || return 1 ;; esac
     done
     touch "$root/.complete"
   fi
