@@ -8,7 +8,7 @@ import type { Ended } from "./operations.ts";
 import type { IncusServer } from "./server.ts";
 
 /** One of the two servers of a copy. */
-export type End = Pick<IncusServer, "connection" | "operations" | "facts" | "snapshots">;
+export type End = Pick<IncusServer, "connection" | "operations" | "facts" | "pools" | "snapshots">;
 
 export type Ends = { readonly source: End; readonly target: End };
 

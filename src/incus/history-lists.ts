@@ -146,6 +146,12 @@ function checkSent(copy: Copy, names: readonly string[]): void {
   throw refusal(copy, `the target would have ${list(unplanned)} sent again, which it should have already`, AGAIN);
 }
 
+/** The GUIDs that a list of ZFS names; without those that have none, as of a record without data. */
+export function readZfsList(copy: Copy, text: string): Guids {
+  const datasets = readList(copy, ZfsList, text).snapshot_datasets ?? [];
+  return new Map(datasets.filter(({ guid }) => guid !== "").map(({ name, guid }) => [name, guid]));
+}
+
 function readList<T>(copy: Copy, schema: z.ZodType<T>, text: string): T {
   try {
     return schema.parse(JSON.parse(text));

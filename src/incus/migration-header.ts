@@ -128,6 +128,18 @@ export function appendSnapshots(header: Uint8Array, snapshots: readonly OfferedS
   return Buffer.concat([header, more.finish()]);
 }
 
+/** The answer of a receiver on ZFS that asks for no snapshot, and can do all that is known today. */
+export function zfsAnswer(): Buffer {
+  const answer = new BinaryWriter();
+  answer.tag(1, WireType.Varint).int32(FS_TYPES.zfs);
+  answer.tag(9, WireType.Varint).bool(true);
+  answer.tag(10, WireType.LengthDelimited).fork();
+  for (const feature of [1, 2, 3]) answer.tag(feature, WireType.Varint).bool(true);
+  answer.join();
+  answer.tag(13, WireType.Varint).uint32(1);
+  return Buffer.from(answer.finish());
+}
+
 function writeSnapshot(writer: BinaryWriter, { name, createdAt }: OfferedSnapshot): void {
   writer.tag(SNAPSHOT.name, WireType.LengthDelimited).string(name);
   // Required by the message, and read for no snapshot that the target has already.

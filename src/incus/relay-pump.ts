@@ -81,7 +81,7 @@ class Way {
   }
 
   open(): void {
-    this.#from.on("message", (data: RawData, isBinary: boolean) => this.#pass({ data: bufferOf(data), isBinary }));
+    this.#from.on("message", (data: RawData, isBinary: boolean) => this.#pass(frameOf(data, isBinary)));
     // The close that follows an error is what counts, and the servers tell the reason.
     this.#from.on("error", () => {});
     this.#from.once("close", (code: number, reason: Buffer) => this.#end(code, reason));
@@ -151,6 +151,11 @@ class Way {
 function closed(socket: WebSocket): Promise<void> {
   if (socket.readyState === WebSocket.CLOSED) return Promise.resolve();
   return new Promise((resolve) => socket.once("close", () => resolve()));
+}
+
+/** A message as `ws` hands it over. */
+export function frameOf(data: RawData, isBinary: boolean): Frame {
+  return { data: bufferOf(data), isBinary };
 }
 
 function bufferOf(data: RawData): Buffer {

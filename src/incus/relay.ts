@@ -7,6 +7,7 @@ import { abandon, awaitBoth, type End, type Ends, type Running, secretsOf, start
 import { throwUnlessDone } from "./copy-outcome.ts";
 import { CHANNELS, type MigrationRequest, type Secrets, sinkRequest, sourceRequest } from "./copy-requests.ts";
 import { watchHistory } from "./history.ts";
+import { withGuids } from "./history-guids.ts";
 import { type Meter, pump } from "./relay-pump.ts";
 import type { Throttle } from "./throttle.ts";
 
@@ -27,7 +28,7 @@ export async function relay(ends: Ends, copy: Copy, options: RelayOptions, signa
   const over = new AbortController();
   const either = AbortSignal.any([signal, refused.signal]);
   const counter = openCounter(options);
-  const history = watchHistory(copy);
+  const history = watchHistory({ ...copy, keep: await withGuids(ends.target, copy, signal) });
   const { running, sockets } = await open(ends, copy, signal);
   const channels = CHANNELS.map((channel) =>
     pump(

@@ -101,12 +101,20 @@ test("copy() tells the GUIDs that a replica on ZFS has to remember", async () =>
 });
 
 for (const generation of GENERATIONS) {
-  test(`copy() refuses on ZFS, ${generation}, what it has no GUID for, and nothing is lost`, async () => {
+  test(`copy() asks the target on ZFS, ${generation}, for GUIDs that nobody remembers`, async () => {
     const { pair, copy } = await withHistory("zfs", "zfs", generation);
+    await pair.copy({ ...copy, keep: keepAll(pair, copy), sends: ["s4"] });
+    expect(pair.target.snapshots(copy.target)).toEqual(["s1", "s2", "s3", "s4"]);
+    expect(pair.target.datasets(copy.target)).toEqual(["s1", "s2", "s3", "s4"]);
+  });
+
+  test(`copy() refuses on ZFS, ${generation}, what is not what was remembered, and nothing is lost`, async () => {
+    const { pair, copy, guids } = await withHistory("zfs", "zfs", generation);
     const before = pair.target.state();
-    const failed = pair.copy({ ...copy, keep: keepAll(pair, copy), sends: ["s4"] });
+    const keep = keepAll(pair, copy, { ...guids, s1: "4711" });
+    const failed = pair.copy({ ...copy, keep, sends: ["s4"] });
     await expect(failed).rejects.toMatchObject({ code: "history.refused" });
-    await expect(failed).rejects.toThrow("the GUID of s1 is not known");
+    await expect(failed).rejects.toThrow("the target does not hold s1 as remembered");
     expect(pair.target.state()).toEqual(before);
   });
 }
