@@ -97,7 +97,7 @@ function redeem(context: Context, text: string): Reply {
   if (context.caller.trusted) throw new Refusal(400, "Client is already trusted");
   const operation = context.host.operations
     .list()
-    .find((candidate) => !candidate.hasEnded && pending.get(candidate)?.secret === token.secret);
+    .find((candidate) => candidate.status === "Running" && pending.get(candidate)?.secret === token.secret);
   const found = operation === undefined ? undefined : pending.get(operation);
   if (operation === undefined || found === undefined) {
     throw new Refusal(403, "No matching certificate add operation found");

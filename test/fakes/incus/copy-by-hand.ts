@@ -20,10 +20,10 @@ type Secrets = Readonly<Record<string, string>>;
 export async function copyByHand(copy: HandCopy): Promise<{ source: string; target: string }> {
   const { source, target, mode, from, to, body, flags } = copy;
   const wanted = { type: "migration", refresh: true, refresh_exclude_older: true };
-  const migration = { migration: true, live: false, name: from.split("/").at(-1), ...flags };
+  const migration = { migration: true, live: false, name: body["name"], ...flags };
   const peer = (client: RawClient, started: RawReply) => ({
-    operation: `${client.fake.url}${started.body.operation}`,
-    certificate: client.fake.certificate,
+    operation: `${client.server.url}${started.body.operation}`,
+    certificate: client.server.certificate,
     secrets: secretsOf(started),
   });
   if (mode === "push") {

@@ -23,6 +23,12 @@ export type Generation = {
   readonly strictSnapshotNames: boolean;
   /** An operation that has nothing to tell has null for metadata; else an empty object. */
   readonly nullMetadata: boolean;
+  /** Who is not trusted is told the extensions too. */
+  readonly extensionsForAll: boolean;
+  /** A new instance may have a disk whose volume is not there; it fails when it is started. */
+  readonly acceptsMissingVolumes: boolean;
+  /** Duplicates and protection in newer words. */
+  readonly newWords: boolean;
   /** Backups are streamed as they are made. */
   readonly directBackup: boolean;
   /** There is a way through to IncusOS. */
@@ -94,6 +100,9 @@ export const GENERATIONS = {
     allEventsForRestricted: true,
     strictSnapshotNames: false,
     nullMetadata: true,
+    extensionsForAll: true,
+    acceptsMissingVolumes: false,
+    newWords: false,
     directBackup: false,
     osProxy: false,
     extensions: BASELINE,
@@ -111,6 +120,9 @@ export const GENERATIONS = {
     allEventsForRestricted: true,
     strictSnapshotNames: true,
     nullMetadata: false,
+    extensionsForAll: false,
+    acceptsMissingVolumes: true,
+    newWords: true,
     directBackup: true,
     osProxy: true,
     extensions: [...BASELINE, ...SINCE_7],

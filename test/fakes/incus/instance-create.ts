@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { z } from "zod";
-import type { Context } from "./host.ts";
+import type { Context, Host } from "./host.ts";
 import { instanceUrl } from "./instance-routes.ts";
 import { receiveInstance } from "./migrate-routes.ts";
 import { Refusal, type Reply } from "./reply.ts";
@@ -50,7 +50,7 @@ function createEmpty(context: Context, asked: NewInstance): Reply {
     project,
     resources: { instances: [instanceUrl(instance)] },
     work: () => {
-      refuseDuplicate(host.state, instance);
+      refuseDuplicate(host, instance);
       addRecord(host.state, instance);
       host.events.lifecycle(project, "instance-created", instanceUrl(instance));
     },
@@ -71,7 +71,7 @@ function createCopy(context: Context, asked: NewInstance): Reply {
     project,
     resources: { instances: [instanceUrl(copy)] },
     work: () => {
-      refuseDuplicate(host.state, copy);
+      refuseDuplicate(host, copy);
       addRecord(host.state, copy);
       host.events.lifecycle(project, "instance-created", instanceUrl(copy));
     },
@@ -133,7 +133,7 @@ function refuseMissingProfiles(state: State, project: string, names: readonly st
 
 /** What only a new instance is refused for: its devices must be there. */
 export function refuseBadDevices(context: Context, devices: DeviceKeys): void {
-  const { state } = context.host;
+  const { state, generation } = context.host;
   const failed = "Failed creating instance record: Failed initializing instance: Failed add validation for device";
   for (const [name, device] of Object.entries(devices)) {
     const { network, pool, source } = device as { network?: string; pool?: string; source?: string };
@@ -143,7 +143,8 @@ export function refuseBadDevices(context: Context, devices: DeviceKeys): void {
     }
     if (device["type"] !== "disk" || source === undefined) continue;
     const project = projectWith(state, "features.storage.volumes", context.project);
-    if (pool !== undefined && !state.units.has(`${project}/${pool}/${source}`)) {
+    const isMissing = pool !== undefined && !state.units.has(`${project}/${pool}/${source}`);
+    if (isMissing && !generation.acceptsMissingVolumes) {
       throw new Refusal(500, `${failed} "${name}": Failed loading custom volume: Storage volume not found`);
     }
     if (pool === undefined)
@@ -156,11 +157,9 @@ function hasNetwork(state: State, project: string, name: string): boolean {
   return state.networks.some((network) => network.project === owner && network.name === name && network.managed);
 }
 
-export function refuseDuplicate(state: State, instance: InstanceRecord): void {
+export function refuseDuplicate({ state, generation }: Host, instance: InstanceRecord): void {
   if (!state.units.has(`${instance.project}/${instance.name}`)) return;
-  throw new Refusal(
-    500,
-    "Failed creating instance record: Add instance info to the database: " +
-      "UNIQUE constraint failed: instances.project_id, instances.name",
-  );
+  const unique = "UNIQUE constraint failed: instances.project_id, instances.name";
+  const why = generation.newWords ? 'This "Instance" entry already exists' : unique;
+  throw new Refusal(500, `Failed creating instance record: Add instance info to the database: ${why}`);
 }

@@ -147,7 +147,10 @@ function deleteInstance(context: Context): Reply {
     project: instance.project,
     resources: { instances: [instanceUrl(instance)] },
     work: () => {
-      if (instance.config["security.protection.delete"] === "true") throw new Refusal(500, "Instance is protected");
+      if (instance.config["security.protection.delete"] === "true") {
+        const { newWords } = host.generation;
+        throw new Refusal(500, newWords ? "Instance has delete protection enabled" : "Instance is protected");
+      }
       const listedNames = new Set(instance.snapshots.map((snapshot) => snapshot.name));
       instance.snapshots = [];
       instance.datasets = instance.datasets.filter((dataset) => !listedNames.has(dataset.name));

@@ -106,7 +106,7 @@ export function receiveInstance(context: Context, asked: NewInstance): Reply {
   const instance = refresh && existing.kind === "instance" ? existing : fresh;
   if (refresh) refuseExclusive(instance);
   else {
-    refuseDuplicate(host.state, instance);
+    refuseDuplicate(host, instance);
     refuseBadDevices(context, instance.devices);
   }
   const connections = connectionsOf(source);

@@ -21,7 +21,8 @@ async function openPair(options: FakeIncusOptions = {}, kind: Unit["kind"] = "in
   const source = await startFakeIncus(options);
   const target = await startFakeIncus(options);
   const [from, to] = [new RawClient(source), new RawClient(target)];
-  for (const client of [from, to]) client.fake.trust(client.certificate.certificate);
+  source.trust(from.certificate.certificate);
+  target.trust(to.certificate.certificate);
   closers.push(
     () => from.close(),
     () => to.close(),

@@ -12,6 +12,7 @@ const STATUS = {
   Failure: 400,
   Cancelled: 401,
 } as const;
+const CANCEL_MS = 20;
 type Status = keyof typeof STATUS;
 
 export type OperationSpec = {
@@ -103,7 +104,8 @@ export class Operation {
     this.#status = "Cancelling";
     this.#around.onChange(this);
     this.spec.onCancel();
-    this.#finish("Cancelled", undefined);
+    // What is cancelled takes its time to end, on a real server up to a second.
+    setTimeout(() => this.#finish("Cancelled", undefined), CANCEL_MS).unref();
   }
 
   render(): object {
@@ -117,15 +119,21 @@ export class Operation {
       status: this.#status,
       status_code: STATUS[this.#status],
       resources: this.spec.resources,
-      metadata: this.#metadata ?? nothing,
+      metadata: this.#hasSecretsToHide() ? {} : (this.#metadata ?? nothing),
       may_cancel: this.spec.onCancel !== undefined && !this.hasEnded,
       err: this.#error === undefined ? "" : textOf(this.#error),
       location: "none",
     };
   }
 
+  /** Newer servers tell no secrets once they are good for nothing. */
+  #hasSecretsToHide(): boolean {
+    return this.hasEnded && this.spec.class !== "task" && !this.#around.generation.nullMetadata;
+  }
+
   #finish(status: Status, error: unknown): void {
-    if (this.hasEnded) return;
+    // What fails because it was cancelled has been cancelled.
+    if (this.hasEnded || (this.#status === "Cancelling" && status !== "Cancelled")) return;
     this.#status = status;
     this.#error = error;
     this.#updatedAt = this.#around.now();

@@ -44,12 +44,17 @@ export function furnish(state: State, options: FakeIncusOptions): string {
   const [first = "local"] = Object.keys(pools);
   const projects = { default: { "features.networks": "true" }, ...options.projects };
   for (const [name, config] of Object.entries(projects)) {
-    state.projects.set(name, { name, description: "", config: { ...OWN_FEATURES, ...config } });
+    addProject(state, name, config);
     addProfile(state, "default", { devices: { root: { type: "disk", path: "/", pool: first } } }, name);
   }
   for (const name of options.networks ?? []) addNetwork(state, name, "default");
   for (const certificate of options.trusted ?? []) addTrust(state, certificate, {});
   return first;
+}
+
+export function addProject(state: State, name: string, config: Keys): void {
+  state.projects.set(name, { name, description: "", config: { ...OWN_FEATURES, ...config } });
+  addProfile(state, "default", {}, name);
 }
 
 export function addPool(state: State, name: string, driver: Driver): void {

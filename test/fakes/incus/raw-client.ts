@@ -2,7 +2,6 @@ import { Agent, type Dispatcher, request } from "undici";
 import WebSocket from "ws";
 import { z } from "zod";
 import { type Certificate, makeCertificate } from "./certificate.ts";
-import type { FakeIncus } from "./start-fake-incus.ts";
 
 export type RawReply = { readonly status: number; readonly headers: Record<string, unknown>; readonly body: Envelope };
 
@@ -17,23 +16,25 @@ type Envelope = z.infer<typeof Envelope>;
 
 const OperationBody = z.looseObject({ id: z.string(), status: z.string(), err: z.string(), metadata: z.unknown() });
 
-/** A plain client for the fake's own tests, which must not lean on the client that the fake is there to test. */
+type Address = { readonly url: string; readonly certificate: string };
+
+/** A plain client for tests of servers, fake and real, which must not lean on the client that the agent has. */
 export class RawClient {
-  readonly fake: FakeIncus;
+  readonly server: Address;
   readonly certificate: Certificate;
   readonly #agent: Agent;
 
-  constructor(fake: FakeIncus, certificate = makeCertificate()) {
-    this.fake = fake;
+  constructor(server: Address, certificate = makeCertificate()) {
+    this.server = server;
     this.certificate = certificate;
     const { key, certificate: cert } = certificate;
-    this.#agent = new Agent({ connect: { key, cert, ca: fake.certificate, checkServerIdentity: () => undefined } });
+    this.#agent = new Agent({ connect: { key, cert, ca: server.certificate, checkServerIdentity: () => undefined } });
   }
 
   async call(method: Dispatcher.HttpMethod, path: string, body?: unknown, headers = {}): Promise<RawReply> {
     const options = { method, headers, dispatcher: this.#agent };
     const reply = await request(
-      `${this.fake.url}${path}`,
+      `${this.server.url}${path}`,
       body === undefined ? options : { ...options, body: JSON.stringify(body) },
     );
     return {
@@ -66,13 +67,13 @@ export class RawClient {
 
   socket(path: string): WebSocket {
     const { key, certificate: cert } = this.certificate;
-    const url = this.fake.url.replace("https:", "wss:");
+    const url = this.server.url.replace("https:", "wss:");
     // The types of ws say boolean; what Node's TLS takes for consent is undefined.
     const anyName = { checkServerIdentity: () => undefined } as object;
     return new WebSocket(`${url}${path}`, {
       key,
       cert,
-      ca: this.fake.certificate,
+      ca: this.server.certificate,
       perMessageDeflate: false,
       ...anyName,
     });

@@ -1,7 +1,9 @@
+import { z } from "zod";
 import type { Context, Route } from "./host.ts";
 import { param } from "./host.ts";
+import { addPool, addProject } from "./options.ts";
 import { Refusal, type Reply, sync } from "./reply.ts";
-import type { PoolRecord, ProjectRecord } from "./state.ts";
+import type { PoolRecord, ProjectRecord, State, UnitRecord } from "./state.ts";
 import { expandedDevices, instancesOf, projectWith, rootDevice, volumesOf } from "./state.ts";
 import { mayUse, refuseRestrictedPoolList, requireProject, requireUnrestricted } from "./trust.ts";
 
@@ -9,8 +11,11 @@ import { mayUse, refuseRestrictedPoolList, requireProject, requireUnrestricted }
 export const serverRoutes: readonly Route[] = [
   { method: "GET", path: "/1.0", open: true, handle: serverInfo },
   { method: "GET", path: "/1.0/projects", handle: listProjects },
+  { method: "POST", path: "/1.0/projects", handle: createProject },
   { method: "GET", path: "/1.0/projects/:project", handle: getProject },
+  { method: "DELETE", path: "/1.0/projects/:project", handle: deleteProject },
   { method: "GET", path: "/1.0/storage-pools", handle: listPools },
+  { method: "POST", path: "/1.0/storage-pools", handle: createPool },
   { method: "GET", path: "/1.0/storage-pools/:pool", handle: (c) => sync(poolJson(c, poolOf(c), c.caller.restricted)) },
   { method: "GET", path: "/1.0/storage-pools/:pool/resources", handle: poolResources },
   { method: "GET", path: "/1.0/networks", handle: listNetworks },
@@ -26,7 +31,7 @@ function serverInfo(context: Context): Reply {
   const { generation, state } = host;
   const info = {
     config: caller.trusted && !caller.restricted ? { "core.https_address": host.address() } : {},
-    api_extensions: generation.extensions,
+    api_extensions: caller.trusted || generation.extensionsForAll ? generation.extensions : null,
     api_status: "stable",
     api_version: "1.0",
     auth: caller.trusted ? "trusted" : "untrusted",
@@ -64,18 +69,46 @@ function serverInfo(context: Context): Reply {
 function listProjects(context: Context): Reply {
   const { host, caller } = context;
   const seen = [...host.state.projects.values()].filter((project) => mayUse(caller, project.name));
-  return sync(isRecursive(context) ? seen.map(projectJson) : seen.map((project) => `/1.0/projects/${project.name}`));
+  if (!isRecursive(context)) return sync(seen.map((project) => `/1.0/projects/${project.name}`));
+  return sync(seen.map((project) => projectJson(host.state, project)));
 }
 
 function getProject(context: Context): Reply {
   const name = param(context, "project");
   requireProject(context.caller, context.host.state, name);
   const project = context.host.state.projects.get(name);
-  return project === undefined ? refuse(404, "Project not found") : sync(projectJson(project), project.config);
+  if (project === undefined) throw new Refusal(404, "Project not found");
+  return sync(projectJson(context.host.state, project), project.config);
 }
 
-function projectJson(project: ProjectRecord): object {
-  return { config: project.config, description: project.description, name: project.name, used_by: [] };
+const NewProject = z.object({ name: z.string().min(1), config: z.record(z.string(), z.string()).nullish() });
+
+function createProject(context: Context): Reply {
+  requireUnrestricted(context.caller);
+  const { name, config } = context.json(NewProject);
+  addProject(context.host.state, name, config ?? {});
+  return { kind: "sync", metadata: null, status: 201, location: `/1.0/projects/${name}` };
+}
+
+function deleteProject(context: Context): Reply {
+  requireUnrestricted(context.caller);
+  const { state } = context.host;
+  const name = param(context, "project");
+  if ([...state.units.values()].some((unit) => unit.project === name)) {
+    throw new Refusal(400, "Only empty projects can be removed.");
+  }
+  if (!state.projects.delete(name)) throw new Refusal(404, "Project not found");
+  return sync({});
+}
+
+function projectJson(state: State, { name, config, description }: ProjectRecord): object {
+  const used = [...state.units.values()].filter((unit) => unit.project === name);
+  return { config, description, name, used_by: used.map(urlOf) };
+}
+
+function urlOf(unit: UnitRecord): string {
+  const where = unit.kind === "instance" ? "instances" : `storage-pools/${unit.pool}/volumes/custom`;
+  return `/1.0/${where}/${unit.name}${projectQuery(unit.project)}`;
 }
 
 function listPools(context: Context): Reply {
@@ -86,16 +119,21 @@ function listPools(context: Context): Reply {
   return sync(pools.map((pool) => poolJson(context, pool, caller.restricted)));
 }
 
+const NewPool = z.object({ name: z.string().min(1), driver: z.enum(["btrfs", "dir", "zfs"]) });
+
+function createPool(context: Context): Reply {
+  requireUnrestricted(context.caller);
+  const { name, driver } = context.json(NewPool);
+  addPool(context.host.state, name, driver);
+  return { kind: "sync", metadata: null, status: 201, location: `/1.0/storage-pools/${name}` };
+}
+
 function poolJson(context: Context, pool: PoolRecord, restricted: boolean): object {
   const { state } = context.host;
   const usedBy = [
-    ...instancesOf(state)
-      .filter((instance) => rootDevice(expandedDevices(state, instance))?.pool === pool.name)
-      .map((instance) => `/1.0/instances/${instance.name}${projectQuery(instance.project)}`),
-    ...volumesOf(state)
-      .filter((volume) => volume.pool === pool.name)
-      .map((volume) => `/1.0/storage-pools/${pool.name}/volumes/custom/${volume.name}${projectQuery(volume.project)}`),
-  ];
+    ...instancesOf(state).filter((instance) => rootDevice(expandedDevices(state, instance))?.pool === pool.name),
+    ...volumesOf(state).filter((volume) => volume.pool === pool.name),
+  ].map(urlOf);
   return {
     config: restricted ? null : { source: `/fake/${pool.name}` },
     description: "",

@@ -58,7 +58,7 @@ function createSnapshot(context: Context): Reply {
     resources: instanceSnapshotResources(instance, name),
     work: () => {
       if (/\s/.test(name)) throw new Refusal(500, "Invalid instance name: Cannot contain white space");
-      refuseDuplicate(instance, name);
+      refuseDuplicate(instance, name, host.generation.newWords);
       const driver = host.state.pools.get(instance.pool)?.driver;
       takeSnapshot(instance, {
         name,
@@ -82,13 +82,11 @@ function refuseBadName(name: string, strict: boolean): void {
 }
 
 /** The database notices a second snapshot of one name only when the operation writes it. */
-function refuseDuplicate(instance: InstanceRecord, name: string): void {
+function refuseDuplicate(instance: InstanceRecord, name: string, newWords: boolean): void {
   if (!instance.snapshots.some((snapshot) => snapshot.name === name)) return;
-  throw new Refusal(
-    500,
-    "Failed creating instance snapshot record: Add instance snapshot info to the database: " +
-      "UNIQUE constraint failed: instances_snapshots.instance_id, instances_snapshots.name",
-  );
+  const failed = `Failed creating instance snapshot record "${name}": Add snapshot info to the database:`;
+  const unique = "UNIQUE constraint failed: instances_snapshots.instance_id, instances_snapshots.name";
+  throw new Refusal(500, `${failed} ${newWords ? 'This "Instance_snapshot" entry already exists' : unique}`);
 }
 
 function renameInstanceSnapshot(context: Context): Reply {

@@ -23,19 +23,26 @@ async function open(options: FakeIncusOptions = {}): Promise<{ fake: FakeIncus; 
   return { fake, client };
 }
 
-test("GET /1.0 tells everybody the extensions, and the environment to the trusted only", async () => {
-  const { fake, client } = await open();
-  const stranger = new RawClient(fake);
-  closers.push(() => stranger.close());
-  expect(await client.get("/1.0")).toMatchObject({
-    auth: "trusted",
-    environment: { certificate_fingerprint: fake.fingerprint },
-  });
-  const seen = await stranger.get("/1.0");
-  expect(seen).toMatchObject({ auth: "untrusted", api_extensions: expect.arrayContaining(["storage_volume_full"]) });
-  expect(seen).not.toHaveProperty("environment");
-  expect((await stranger.call("GET", "/1.0/instances")).status).toBe(403);
-});
+test.each([
+  { generation: "6.0", extensions: expect.arrayContaining(["custom_volume_refresh"]) },
+  { generation: "7.0", extensions: null },
+] as const)(
+  "GET /1.0 of $generation tells strangers little, and the trusted all",
+  async ({ generation, extensions }) => {
+    const { fake, client } = await open({ generation });
+    const stranger = new RawClient(fake);
+    closers.push(() => stranger.close());
+    expect(await client.get("/1.0")).toMatchObject({
+      auth: "trusted",
+      api_extensions: expect.arrayContaining(["custom_volume_refresh"]),
+      environment: { certificate_fingerprint: fake.fingerprint },
+    });
+    const seen = await stranger.get("/1.0");
+    expect(seen).toMatchObject({ auth: "untrusted", api_extensions: extensions });
+    expect(seen).not.toHaveProperty("environment");
+    expect((await stranger.call("GET", "/1.0/instances")).status).toBe(403);
+  },
+);
 
 test("the server's certificate is not one that a system trusts", async () => {
   const { fake } = await open();
@@ -124,7 +131,7 @@ test.each(duplicates)(
     expect(asked.status).toBe(202);
     const waited = await client.call("GET", `${asked.body.operation}/wait`);
     expect(waited).toMatchObject({ status: 200, body: { type: waits } });
-    expect(JSON.stringify(waited.body)).toContain("UNIQUE constraint failed");
+    expect(JSON.stringify(waited.body)).toMatch(/UNIQUE constraint failed|entry already exists/);
     const volume = await client.call("POST", "/1.0/storage-pools/local/volumes/custom/data/snapshots", { name: "s1" });
     expect(volume).toMatchObject({ status: 409, body: { error: 'Snapshot "s1" already in use' } });
   },

@@ -2,8 +2,8 @@ import { z } from "zod";
 import type { Context } from "./host.ts";
 import { instanceOf, instanceUrl } from "./instance-routes.ts";
 import { Refusal, type Reply } from "./reply.ts";
-import type { InstanceRecord } from "./state.ts";
-import { removeRecord } from "./state.ts";
+import type { InstanceRecord, State } from "./state.ts";
+import { expandedDevices, projectWith, removeRecord } from "./state.ts";
 import { startWork } from "./work.ts";
 
 const Change = z.object({ action: z.string().default(""), force: z.boolean().default(false) });
@@ -31,7 +31,7 @@ export function changeState(context: Context): Reply {
       if (instance.busyWith !== undefined) {
         throw new Refusal(500, `Instance is busy running a "${instance.busyWith}" operation`);
       }
-      instance.status = statusAfter(action, force, instance);
+      instance.status = statusAfter(host.state, action, force, instance);
       host.events.lifecycle(instance.project, `instance-${PAST.get(action)}`, instanceUrl(instance));
       if (instance.ephemeral && action === "stop") removeRecord(host.state, instance);
     },
@@ -46,27 +46,36 @@ const PAST = new Map([
   ["unfreeze", "resumed"],
 ]);
 
-function statusAfter(action: string, force: boolean, instance: InstanceRecord): InstanceRecord["status"] {
+function statusAfter(state: State, action: string, force: boolean, instance: InstanceRecord): InstanceRecord["status"] {
   switch (action) {
     case "start":
-      return started(instance);
+      return started(state, instance);
     case "stop":
       return stopped(instance, force);
     case "freeze":
-      if (instance.status === "Stopped") throw new Refusal(500, "The instance is not running");
-      if (instance.status === "Frozen") throw new Refusal(500, "The instance is already frozen");
+      if (instance.status === "Stopped") throw new Refusal(500, "The instance isn't running");
+      if (instance.status === "Frozen") throw new Refusal(500, "The container is already frozen");
       return "Frozen";
     case "unfreeze":
-      if (instance.status === "Running") throw new Refusal(500, "The instance is already running");
+      if (instance.status === "Stopped") throw new Refusal(500, "The container isn't running");
+      if (instance.status === "Running") throw new Refusal(500, "The container is already running");
       return "Running";
     default:
       return "Running";
   }
 }
 
-function started({ status, config }: InstanceRecord): "Running" {
+function started(state: State, instance: InstanceRecord): "Running" {
+  const { status, config, project } = instance;
   if (config["security.protection.start"] === "true") throw new Refusal(500, "Instance is protected");
   if (status === "Running") throw new Refusal(500, "The instance is already running");
+  const owner = projectWith(state, "features.storage.volumes", project);
+  for (const [name, { type, pool, source }] of Object.entries(expandedDevices(state, instance))) {
+    if (type !== "disk" || pool === undefined || source === undefined) continue;
+    if (state.units.has(`${owner}/${pool}/${source}`)) continue;
+    const why = "Failed loading custom volume: Storage volume not found";
+    throw new Refusal(500, `Failed start validation for device "${name}": ${why}`);
+  }
   return "Running";
 }
 

@@ -6,7 +6,7 @@ import { refuseHidden, requireMatch } from "./instance-routes.ts";
 import { sendVolume } from "./migrate-routes.ts";
 import { Refusal, type Reply, sync } from "./reply.ts";
 import { isRecursive, poolOf, projectQuery } from "./server-routes.ts";
-import type { VolumeRecord } from "./state.ts";
+import type { DeviceKeys, Keys, VolumeRecord } from "./state.ts";
 import { addRecord, projectWith, removeRecord, volumesOf } from "./state.ts";
 import { mayUse, requireProject } from "./trust.ts";
 import { fullVolumeJson, mergedConfig, snapshotAsVolumeJson, usedBy, volumeJson } from "./unit-json.ts";
@@ -100,17 +100,31 @@ const Rename = z.object({ name: z.string().default(""), migration: z.boolean().d
 function renameOrMigrate(context: Context): Reply {
   const { name, migration } = context.json(Rename);
   const volume = volumeOf(context);
-  if (name === "") throw new Refusal(400, "No name provided");
+  if (name === "") {
+    const rule = "Invalid storage volume name: Names must start and end with an alphanumeric character";
+    throw new Refusal(400, context.host.generation.strictSnapshotNames ? rule : "No name provided");
+  }
   if (migration) return sendVolume(context, volume);
   const { state } = context.host;
   if (state.units.has(`${volume.project}/${volume.pool}/${name}`)) {
     throw new Refusal(409, "Volume by that name already exists");
   }
-  refuseInUse(context, volume);
+  const users = usedBy(state, volume);
+  if (users.some((instance) => instance.status !== "Stopped")) {
+    throw new Refusal(500, "Volume is still in use by running instances");
+  }
   removeRecord(state, volume);
+  for (const instance of users) instance.devices = followed(instance.devices, volume, name);
   volume.name = name;
   addRecord(state, volume);
   return { kind: "sync", metadata: null, status: 201, location: volumeUrl(volume) };
+}
+
+/** The instances that use a volume keep using it under its new name. */
+function followed(devices: DeviceKeys, { pool, name: old }: VolumeRecord, name: string): DeviceKeys {
+  const follow = (device: Keys): Keys =>
+    device["pool"] === pool && device["source"] === old ? { ...device, source: name } : device;
+  return Object.fromEntries(Object.entries(devices).map(([key, device]) => [key, follow(device)]));
 }
 
 const Edit = z.object({ description: z.string().default(""), config: z.record(z.string(), z.string()).nullish() });

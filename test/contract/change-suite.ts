@@ -1,0 +1,170 @@
+import { expect, test } from "vitest";
+import type { InstanceUnit, Unit } from "../../src/model/unit.ts";
+import { fresh, names, pathOf, type Stage } from "./stage.ts";
+
+const GENTLY = { timeoutMs: 30_000, force: true };
+
+/** State, configuration, names, and the end of units. */
+export function changeSuite(at: () => Stage): void {
+  const statusOf = async (unit: InstanceUnit, signal: AbortSignal) =>
+    (await at().servers.source.instance(unit, signal))?.status;
+
+  test("changeState() starts, freezes, unfreezes and stops", async ({ signal }) => {
+    const { servers } = at();
+    const unit = await at().createInstance("source", { name: fresh("web") });
+    const steps = [
+      ["start", "Running"],
+      ["freeze", "Frozen"],
+      ["unfreeze", "Running"],
+      ["stop", "Stopped"],
+    ] as const;
+    for (const [change, status] of steps) {
+      await servers.source.changeState(unit, change, GENTLY, signal);
+      expect(await statusOf(unit, signal)).toBe(status);
+    }
+  });
+
+  test("what is in the state that is asked for already is refused in so many words", async ({ signal }) => {
+    const { raw, servers } = at();
+    const unit = await at().createInstance("source", { name: fresh("web") });
+    const change = async (action: string) =>
+      (await raw.source.run("PUT", pathOf(unit, "/state"), { action, timeout: 30 })).error;
+    expect(await change("stop")).toBe("The instance is already stopped");
+    expect(await change("freeze")).toBe("The instance isn't running");
+    await servers.source.changeState(unit, "start", GENTLY, signal);
+    expect(await change("start")).toBe("The instance is already running");
+    expect(await change("unfreeze")).toBe("The container is already running");
+    await servers.source.changeState(unit, "stop", GENTLY, signal);
+  });
+
+  test("an action that nobody knows is refused with 400", async () => {
+    const unit = await at().createInstance("source", { name: fresh("web") });
+    const answer = await at().raw.source.call("PUT", pathOf(unit, "/state"), { action: "hop" });
+    expect(answer).toMatchObject({ status: 400, body: { error: "Unknown action: 'hop'" } });
+  });
+
+  test("patchConfig() of an instance sets and removes keys, and leaves the description", async ({ signal }) => {
+    const { servers } = at();
+    const config = { "user.old": "1", "user.stays": "2" };
+    const unit = await at().createInstance("source", { name: fresh("web"), config, description: "mine" });
+    await servers.source.patchConfig(unit, { "user.new": "3", "user.old": "" }, signal);
+    const found = await servers.source.instance(unit, signal);
+    expect(found?.config).toMatchObject({ "user.new": "3", "user.stays": "2" });
+    expect(found?.config).not.toHaveProperty(["user.old"]);
+    expect(found?.description).toBe("mine");
+  });
+
+  test("patchConfig() of a volume does the same", async ({ signal }) => {
+    const { servers } = at();
+    const config = { "user.old": "1", "user.stays": "2" };
+    const unit = await at().createVolume("source", { name: fresh("data"), pool: "local", config, description: "mine" });
+    await servers.source.patchConfig(unit, { "user.new": "3", "user.old": "" }, signal);
+    const found = (await servers.source.volumes(["local"], signal)).find(({ name }) => name === unit.name);
+    expect(found).toMatchObject({ config: { "user.new": "3", "user.stays": "2" }, description: "mine" });
+    expect(found?.config).not.toHaveProperty(["user.old"]);
+  });
+
+  test("a PATCH without a description blanks a volume's always, an instance's on 6.0", async () => {
+    const { raw, generation } = at();
+    const instance = await at().createInstance("source", { name: fresh("web"), description: "mine" });
+    const volume = await at().createVolume("source", { name: fresh("data"), pool: "local", description: "mine" });
+    const described = async (unit: Unit) => {
+      await raw.source.call("PATCH", pathOf(unit), { config: { "user.x": "1" } });
+      return ((await raw.source.get(pathOf(unit))) as { description: string }).description;
+    };
+    expect(await described(instance)).toBe(generation === "6.0" ? "" : "mine");
+    expect(await described(volume)).toBe("");
+  });
+
+  test("patchDevices() sets the named devices and leaves the others", async ({ signal }) => {
+    const { servers } = at();
+    const disk = { type: "disk", path: "/", pool: "local" };
+    const none = { type: "none" };
+    const unit = await at().createInstance("source", { name: fresh("web"), devices: { root: disk, eth7: none } });
+    await servers.source.patchDevices(unit, { eth8: none }, signal);
+    expect((await servers.source.instance(unit, signal))?.devices).toEqual({ root: disk, eth7: none, eth8: none });
+  });
+
+  test("rename() moves a stopped instance with its snapshots", async ({ signal }) => {
+    const { servers } = at();
+    const unit = await at().createInstance("source", { name: fresh("web") });
+    await servers.source.createSnapshot(unit, "s1", signal);
+    const name = fresh("renamed");
+    await servers.source.rename(unit, name, signal);
+    expect(await servers.source.instance(unit, signal)).toBeUndefined();
+    expect(await names(servers.source, { ...unit, name }, signal)).toEqual(["s1"]);
+  });
+
+  test("rename() of a volume takes its instances along", async ({ signal }) => {
+    const { servers } = at();
+    const volume = await at().createVolume("source", { name: fresh("data"), pool: "local" });
+    const disk = { type: "disk", pool: "local", source: volume.name, path: "/mnt" };
+    const user = await at().createInstance("source", { name: fresh("web"), devices: { disk } });
+    const name = fresh("renamed");
+    await servers.source.rename(volume, name, signal);
+    expect((await servers.source.instance(user, signal))?.devices["disk"]).toEqual({ ...disk, source: name });
+  });
+
+  test("remove() deletes a unit with its snapshots", async ({ signal }) => {
+    const { servers } = at();
+    const instance = await at().createInstance("source", { name: fresh("web") });
+    const volume = await at().createVolume("source", { name: fresh("data"), pool: "plain" });
+    for (const unit of [instance, volume]) {
+      await servers.source.createSnapshot(unit, "s1", signal);
+      await servers.source.remove(unit, signal);
+      await expect(servers.source.snapshots(unit, signal)).rejects.toMatchObject({ status: 404 });
+    }
+  });
+
+  test("remove() of a running instance is refused with 400", async ({ signal }) => {
+    const { servers } = at();
+    const unit = await at().createInstance("source", { name: fresh("web") });
+    await servers.source.changeState(unit, "start", GENTLY, signal);
+    await expect(servers.source.remove(unit, signal)).rejects.toMatchObject({ status: 400 });
+    await servers.source.changeState(unit, "stop", GENTLY, signal);
+  });
+
+  test("remove() of a protected instance fails, and deletes nothing", async ({ signal }) => {
+    const { servers } = at();
+    const config = { "security.protection.delete": "true" };
+    const unit = await at().createInstance("source", { name: fresh("web"), config });
+    await servers.source.createSnapshot(unit, "s1", signal);
+    await expect(servers.source.remove(unit, signal)).rejects.toThrow(
+      /Instance is protected|delete protection enabled/,
+    );
+    expect(await names(servers.source, unit, signal)).toEqual(["s1"]);
+  });
+
+  test("remove() of a volume that an instance uses is refused with 400", async ({ signal }) => {
+    const { servers } = at();
+    const volume = await at().createVolume("source", { name: fresh("data"), pool: "local" });
+    const disk = { type: "disk", pool: "local", source: volume.name, path: "/mnt" };
+    await at().createInstance("source", { name: fresh("web"), devices: { disk } });
+    await expect(servers.source.remove(volume, signal)).rejects.toMatchObject({ status: 400 });
+  });
+
+  test("a restored snapshot brings content and configuration back", async ({ signal }) => {
+    const { servers, raw, digest, changeContent } = at();
+    const unit = await at().createInstance("source", { name: fresh("web"), config: { "user.x": "old" } });
+    const before = await digest("source", unit);
+    await servers.source.createSnapshot(unit, "s1", signal);
+    await changeContent("source", unit, "new");
+    await servers.source.patchConfig(unit, { "user.x": "new" }, signal);
+    expect((await raw.source.run("PUT", pathOf(unit), { restore: "s1" })).error).toBe("");
+    expect(await digest("source", unit)).toBe(before);
+    expect((await servers.source.instance(unit, signal))?.config["user.x"]).toBe("old");
+  });
+
+  test("a local copy of a snapshot is a unit of its own, with that content and no snapshots", async ({ signal }) => {
+    const { servers, raw, digest, changeContent, project } = at();
+    const unit = await at().createInstance("source", { name: fresh("web") });
+    await servers.source.createSnapshot(unit, "s1", signal);
+    await changeContent("source", unit, "new");
+    const name = fresh("archive");
+    const source = { type: "copy", source: `${unit.name}/s1` };
+    expect((await raw.source.run("POST", `/1.0/instances?project=${project}`, { name, source })).error).toBe("");
+    const archive = { ...unit, name };
+    expect(await digest("source", archive)).toBe(await digest("source", unit, "s1"));
+    expect(await names(servers.source, archive, signal)).toEqual([]);
+  });
+}

@@ -1,0 +1,112 @@
+import { once } from "node:events";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { Server } from "../../src/model/ports.ts";
+import { makeCertificate } from "../fakes/incus/certificate.ts";
+import { RawClient } from "../fakes/incus/raw-client.ts";
+import { fresh, inProject, names, pathOf, type Stage } from "./stage.ts";
+
+/** What a certificate that is confined to one project may and may not. */
+export function restrictedSuite(at: () => Stage): void {
+  let raw: RawClient;
+  let server: Server & { close(): Promise<void> };
+
+  beforeAll(async () => {
+    const client = makeCertificate({ commonName: "restricted" });
+    await at().trust("source", client, { name: "restricted", projects: [at().project] });
+    raw = new RawClient(at().raw.source.server, client);
+    server = at().openAs("source", client);
+  });
+
+  afterAll(async () => {
+    await server.close();
+    await raw.close();
+  });
+
+  test("facts() say that it is restricted", async ({ signal }) => {
+    expect(await server.facts(signal)).toMatchObject({ restricted: true });
+    expect(await raw.get("/1.0")).toMatchObject({ auth: "trusted", config: {} });
+  });
+
+  test("a list of all projects holds its own", async ({ signal }) => {
+    const { project } = at();
+    const unit = await at().createInstance("source", { name: fresh("web") });
+    const found = await server.instances(signal);
+    expect(found.map(({ name }) => name)).toContain(unit.name);
+    expect(new Set(found.map((instance) => instance.project))).toEqual(new Set([project]));
+    expect(await server.projects(signal)).toMatchObject([{ name: project }]);
+  });
+
+  test("it takes and deletes snapshots, and changes configuration", async ({ signal }) => {
+    const unit = await at().createInstance("source", { name: fresh("web") });
+    await server.createSnapshot(unit, "s1", signal);
+    await server.patchConfig(unit, { "user.x": "1" }, signal);
+    expect(await names(server, unit, signal)).toEqual(["s1"]);
+    await server.deleteSnapshot(unit, "s1", signal);
+    expect((await server.instance(unit, signal))?.config["user.x"]).toBe("1");
+  });
+
+  test("it may be the source of a migration", async () => {
+    const unit = await at().createInstance("source", { name: fresh("web") });
+    const sent = await raw.call("POST", pathOf(unit), { migration: true, live: false });
+    expect(sent.status).toBe(202);
+    expect((await raw.call("DELETE", sent.body.operation)).status).toBe(200);
+  });
+
+  test("an object of another project is refused with 403", async () => {
+    const answer = await raw.call("GET", "/1.0/instances/x?project=default");
+    expect(answer).toMatchObject({
+      status: 403,
+      body: { error: 'User does not have permission for project "default"' },
+    });
+  });
+
+  test("a list of another project: an error on 6.0, silently empty on 7.0", async () => {
+    const isOld = at().generation === "6.0";
+    const instances = await raw.call("GET", "/1.0/instances?project=default");
+    const volumes = await raw.call("GET", "/1.0/storage-pools/local/volumes/custom?project=default");
+    expect([instances.status, volumes.status]).toEqual(isOld ? [500, 403] : [200, 200]);
+    if (!isOld) expect([instances.body.metadata, volumes.body.metadata]).toEqual([[], []]);
+  });
+
+  test("the list of pools is refused with 500 on 6.0, and pools() finds them all the same", async ({ signal }) => {
+    await at().createInstance("source", { name: fresh("web"), pool: "plain" });
+    const answer = await raw.call("GET", "/1.0/storage-pools?recursion=1");
+    expect(answer.status).toBe(at().generation === "6.0" ? 500 : 200);
+    if (at().generation === "6.0") expect(answer.body.error).toBe("Certificate is restricted");
+    expect(await server.pools(signal)).toContainEqual({ name: "plain", driver: "dir" });
+  });
+
+  test("one pool is read, without its configuration", async () => {
+    expect(await raw.get("/1.0/storage-pools/local")).toMatchObject({ driver: "btrfs", config: null });
+    expect(await raw.get("/1.0/storage-pools/local/resources")).toMatchObject({ space: { total: expect.any(Number) } });
+  });
+
+  test.each([
+    { path: "/1.0/projects", body: { name: "forbidden" } },
+    { path: "/1.0/storage-pools", body: { name: "forbidden", driver: "dir" } },
+    { path: "/1.0/certificates", body: { type: "client", name: "forbidden", token: true } },
+  ])("POST $path is refused with 403", async ({ path, body }) => {
+    expect((await raw.call("POST", path, body)).status).toBe(403);
+  });
+
+  test("it sees all certificates", async () => {
+    const all = (await raw.get("/1.0/certificates?recursion=1")) as { fingerprint: string }[];
+    expect(all.map(({ fingerprint }) => fingerprint)).toContain(at().raw.source.certificate.fingerprint);
+  });
+
+  test("it hears of its project's operations, and not of anything with logging in it", async ({ signal }) => {
+    const unit = await at().createInstance("source", { name: fresh("web") });
+    const socket = raw.socket(inProject(at(), "/1.0/events?type=operation"));
+    const heard = once(socket, "message");
+    await once(socket, "open");
+    await server.createSnapshot(unit, "s1", signal);
+    expect(JSON.parse(String((await heard)[0]))).toMatchObject({ type: "operation", project: at().project });
+    socket.terminate();
+    const [error] = (await once(raw.socket("/1.0/events?type=logging"), "error")) as [Error];
+    expect(error.message).toBe("Unexpected server response: 403");
+  });
+
+  test("IncusOS is not to be reached: 404 on 6.0, 403 on 7.0", async () => {
+    expect((await raw.call("GET", "/os/1.0")).status).toBe(at().generation === "6.0" ? 404 : 403);
+  });
+}
