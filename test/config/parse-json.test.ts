@@ -51,10 +51,10 @@ test("parseJson() does not take a key for the prototype", () => {
   expect(Object(value).admin).toBeUndefined();
 });
 
-test("parseJson() reads a configuration of 20 000 instances at once", () => {
-  const instances = Array.from({ length: 20_000 }, (_, index) => ({ name: `web${index}`, storage: "local" }));
+test("parseJson() reads a configuration of 5 000 instances at once", () => {
+  const instances = Array.from({ length: 5_000 }, (_, index) => ({ name: `web${index}`, storage: "local" }));
   const text = JSON.stringify({ projects: [{ instances }] }, undefined, 2);
-  expect(parseJson(text).lines.get("projects[0].instances[19999].name")).toBe(5 + 19_999 * 4 + 1);
+  expect(parseJson(text).lines.get("projects[0].instances[4999].name")).toBe(5 + 4_999 * 4 + 1);
 });
 
 test("pathText() spells a path as a program would", () => {
