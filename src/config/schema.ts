@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { globPattern } from "../model/glob.ts";
 import { SIDES } from "../model/job.ts";
 import { findCollisions } from "./collisions.ts";
 import { Bandwidth, Duration, PolicyText, ServerUrl, ServiceUrl, Text } from "./fields.ts";
@@ -54,7 +55,18 @@ function roleOf(host: unknown): unknown {
 }
 
 /** A name, or a glob that stands for all that matches on the source. */
-const Name = Text.refine((name) => !/[/\s]/.test(name), "cannot hold a slash or a blank");
+const Name = Text.refine((name) => !/[/\s]/.test(name), "cannot hold a slash or a blank").refine(
+  isReadableGlob,
+  "is a pattern that cannot be read: in [ ] stand characters, or a range such as a-z",
+);
+
+function isReadableGlob(name: string): boolean {
+  try {
+    return globPattern(name).source !== "";
+  } catch {
+    return false;
+  }
+}
 
 const Member = z
   .string()

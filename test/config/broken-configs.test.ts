@@ -103,6 +103,7 @@ const broken: Readonly<Record<string, string>> = {
   "an instance without a name": project({ instances: [{ storage: "local" }, { name: "" }] }),
   "an instance with its project": project({ instances: [{ name: "default/web1" }] }),
   "an instance by its name alone": project({ instances: ["web1"] }),
+  "a pattern that cannot be read": project({ instances: [{ name: "web[9-1]" }] }),
   "an instance that stands twice": project({ instances: [{ name: "web1" }, { name: "db" }, { name: "web1" }] }),
   "a volume that stands twice in two projects": configText({
     projects: [
