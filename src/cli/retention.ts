@@ -1,6 +1,7 @@
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import { z } from "zod";
 import { AgentError } from "../model/errors.ts";
+import { SIDES } from "../model/job.ts";
 import type { Policy } from "../model/policy.ts";
 import type { World } from "../model/ports.ts";
 import { snapshotNameTime } from "../model/snapshot.ts";
@@ -12,8 +13,10 @@ import { thin } from "../retention/thin.ts";
 import type { Actions, Context } from "./command.ts";
 import { EXIT } from "./exit.ts";
 import { parseTime } from "./parse-time.ts";
+import { snapshotsOn } from "./snapshots-on.ts";
 
 const Options = z.object({
+  from: z.enum(SIDES).optional(),
   now: z.string().optional(),
   simulate: z.string().optional(),
   every: z.string().optional(),
@@ -23,10 +26,12 @@ const Options = z.object({
 const LONGEST_WALK = 20_000_000;
 
 const EXPLAIN_HELP = `
-Names are read from stdin, one a line; the time in a name is taken for its age. Months are 30 days, years 365.
+Names are read from stdin, one a line, and aged by the time in the name; with --from they are those of a workload on a
+server, aged by the server's own date. Months are 30 days, years 365.
 
 Examples:
   incus snapshot list web1 -f csv -c n | iab retention explain 6,1h2d,1d2w
+  iab retention explain 6,1h2d,1d2w --from target web1
   iab retention explain 6,1h2d,1d2w,1w3m --simulate 400d --every 1h`;
 
 /** `iab retention`: what policies do, without doing it. */
@@ -35,6 +40,8 @@ export function retentionCommand(actions: Actions): Command {
     .summary("say of each snapshot whether a policy keeps it, and why")
     .description("Say of each snapshot whether a policy keeps it, and by which of its rules.")
     .argument("<policy>", "the policy, as in config.json: 6,1h2d,1d2w")
+    .argument("[workload]", "with --from: web1, project/web1, pool/volume")
+    .addOption(new Option("--from <side>", "read the snapshots of a workload from this server").choices(SIDES))
     .option("--now <time>", "judge as if it were this time (RFC 3339)")
     .option("--simulate <span>", "instead of reading names, walk the policy forward for this long: 400d")
     .option("--every <span>", "how often the walk takes a snapshot (default: 1h)")
@@ -45,20 +52,34 @@ export function retentionCommand(actions: Actions): Command {
 
 async function explainPolicy(
   options: z.infer<typeof Options>,
-  [policyText = ""]: readonly string[],
-  { globals, world }: Context,
+  [policyText = "", workload]: readonly string[],
+  context: Context,
 ): Promise<number> {
+  const { globals, world } = context;
   const policy = parsePolicy(policyText);
   const now = options.now === undefined ? world.clock.now() : parseTime(options.now, "--now");
+  refuseMixtures(options, workload);
   if (options.simulate !== undefined) {
     const walk = walkOf(policy, { from: now, span: options.simulate, every: options.every ?? "1h" });
     world.print(simulationText(globals.format, policy, simulate(policy, walk)));
     return EXIT.ok;
   }
-  if (options.every !== undefined) throw new AgentError("usage", "Cannot use --every without --simulate");
-  const verdicts = explainNames(await readNames(world), policy, now);
+  const verdicts =
+    options.from === undefined || workload === undefined
+      ? explainNames(await readNames(world), policy, now)
+      : thin(await snapshotsOn(options.from, workload, context), policy, now);
   world.print(explainText(globals.format, policy, verdicts, now));
   return EXIT.ok;
+}
+
+/** Says what does not go together, rather than leaving something out of account. */
+function refuseMixtures({ from, simulate: span, every }: z.infer<typeof Options>, workload: string | undefined): void {
+  const problem =
+    (every !== undefined && span === undefined && "--every without --simulate") ||
+    (from !== undefined && span !== undefined && "--from with --simulate: a walk begins with nothing") ||
+    (from !== undefined && workload === undefined && "--from without the name of a workload") ||
+    (from === undefined && workload !== undefined && `the workload ${workload} without --from source or --from target`);
+  if (problem !== false) throw new AgentError("usage", `Cannot use ${problem}`);
 }
 
 async function readNames({ terminal, signal }: World): Promise<string[]> {

@@ -1,3 +1,5 @@
+import { AgentError } from "./errors.ts";
+
 const WILD = /[*?[]/;
 
 /** Whether a name in the configuration stands for several: no workload's name holds these characters. */
@@ -13,7 +15,14 @@ export function globMatches(glob: string, name: string): boolean {
 /** The glob as a regular expression, for those who try many names. */
 export function globPattern(glob: string): RegExp {
   const parts = glob.match(/\*|\?|\[[!^]?[^\]]+\]|[\s\S]/g) ?? [];
-  return new RegExp(`^${parts.map(partPattern).join("")}$`);
+  try {
+    return new RegExp(`^${parts.map(partPattern).join("")}$`);
+  } catch (cause) {
+    // A range that runs backwards: [z-a].
+    throw new AgentError("usage", `Cannot read the pattern ${glob}: a range runs from the lower to the higher`, {
+      cause,
+    });
+  }
 }
 
 function partPattern(part: string): string {

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { memoryWorld } from "../fakes/world/memory-world.ts";
 import { iab } from "./iab.ts";
+import { data, stage, web } from "./stage.ts";
 
 const now = Date.UTC(2026, 6, 15, 12, 30);
 const NAMES = `IAB_20260715-130000
@@ -84,7 +85,11 @@ test.each(moments)("iab retention explain judges as of --now %s", async (moment)
 const refused: { argv: string[]; says: string }[] = [
   { argv: [], says: "missing required argument 'policy'" },
   { argv: ["1h2x"], says: 'Cannot read the policy: unknown unit "x"' },
-  { argv: ["3", "5"], says: "too many arguments" },
+  { argv: ["3", "5", "6"], says: "too many arguments" },
+  { argv: ["3", "web1"], says: "Cannot use the workload web1 without --from source or --from target" },
+  { argv: ["3", "--from", "source"], says: "Cannot use --from without the name of a workload" },
+  { argv: ["3", "--from", "elsewhere", "web1"], says: "Allowed choices are source, target" },
+  { argv: ["3", "--from", "source", "web1", "--simulate", "1d"], says: "Cannot use --from with --simulate" },
   {
     argv: ["3", "--now", "yesterday"],
     says: "Cannot read --now yesterday: expected a time such as 2026-07-15T12:30:00Z",
@@ -116,4 +121,40 @@ test("iab retention explain does not wait for a terminal to name snapshots", asy
 test("iab retention explain --help shows an example", async () => {
   const { stdout } = await iab(["retention", "explain", "--help"]);
   await expect(stdout).toMatchFileSnapshot("../golden/help-retention-explain.txt");
+});
+
+test.each(["source", "target"] as const)("iab retention explain --from %s ages by the server's dates", async (side) => {
+  const { both, run } = stage();
+  await run("run");
+  both[side].get(web).snapshots.unshift({
+    name: "IAB_20261120-010000",
+    createdAt: Date.UTC(2026, 10, 19, 23),
+    createdAtExact: "2026-11-19T23:00:00Z",
+    expiresAt: undefined,
+    sizeBytes: undefined,
+    content: "",
+  });
+  const { stdout, stderr } = await run("retention", "explain", "1h4h", "--from", side, "web1", "-f", "json");
+  expect(stderr).toBe("");
+  expect(JSON.parse(stdout)).toMatchObject([
+    { name: "IAB_20261120-010000", at: "2026-11-19T23:00:00Z", verdict: "remove", reasons: ["1h4h: too old"] },
+    { name: "IAB_20261120-040000", verdict: "keep", reasons: ["1h4h"] },
+  ]);
+});
+
+test("iab retention explain --from reads volumes too, and says when a name is not enough", async () => {
+  const { both, run } = stage();
+  both.source.snapshot(data, "by-hand");
+  const explained = await run("retention", "explain", "3", "--from", "source", "local/data", "-f", "csv");
+  expect(explained.stdout).toContain("by-hand");
+  const problems = [
+    ["nothing", "Cannot tell which workload nothing is: prod has none"],
+    ["*1", "Cannot tell which workload *1 is: it may be web1, db1"],
+    ["[9-1]", "Cannot read the pattern [9-1]"],
+  ];
+  for (const [name = "", says = ""] of problems) {
+    const { exitCode, stderr } = await run("retention", "explain", "3", "--from", "source", name);
+    expect(exitCode).toBe(2);
+    expect(stderr).toContain(says);
+  }
 });

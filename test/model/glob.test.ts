@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { globMatches, isGlob } from "../../src/model/glob.ts";
+import { globMatches, globPattern, isGlob } from "../../src/model/glob.ts";
 
 const cases: { glob: string; matches: string[]; not: string[] }[] = [
   { glob: "web*", matches: ["web", "web1", "web-a"], not: ["aweb", "we"] },
@@ -21,4 +21,8 @@ for (const { glob, matches, not } of cases) {
 test("isGlob() tells a plain name from a glob", () => {
   expect(["web1", "a-b.c_d"].filter(isGlob)).toEqual([]);
   expect(["*", "a?", "[ab]"].filter(isGlob)).toHaveLength(3);
+});
+
+test("globPattern() calls a range that runs backwards a wrong usage", () => {
+  expect(() => globPattern("web[9-1]")).toThrow(expect.objectContaining({ code: "usage" }));
 });
