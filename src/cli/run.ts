@@ -2,6 +2,7 @@ import { Command } from "commander";
 import { z } from "zod";
 import type { Config } from "../config/config.ts";
 import { jobsOf } from "../config/jobs-of.ts";
+import { looseEnds } from "../config/loose-ends.ts";
 import { parseConfig } from "../config/parse-config.ts";
 import { actOn } from "../execute/act-on.ts";
 import { executePlan } from "../execute/execute-plan.ts";
@@ -139,10 +140,17 @@ async function decide(
   const jobs = jobsOf(config, { iosFix });
   const state = await survey(servers, world.signal);
   const orders = { now, run: snapshotName(now), iosFix, adopt, reseed };
+  const narrowed = (plan: Plan) => narrowPlan(withLooseEnds(plan, config), workloads);
   return {
-    whole: narrowPlan(makePlan(jobs, state, orders), workloads),
-    withoutPruning: () => narrowPlan(makePlan(jobs, state, { ...orders, withoutPruning: true }), workloads),
+    whole: narrowed(makePlan(jobs, state, orders)),
+    withoutPruning: () => narrowed(makePlan(jobs, state, { ...orders, withoutPruning: true })),
   };
+}
+
+/** Who misspells a name in the configuration has another policy at work than he thinks. */
+function withLooseEnds(plan: Plan, config: Config): Plan {
+  const unused = looseEnds(config).map((text) => ({ code: "policy.unused" as const, workload: undefined, text }));
+  return { ...plan, warnings: [...unused, ...plan.warnings] };
 }
 
 function onlyPruning(plan: Plan): Plan {

@@ -107,6 +107,7 @@ export type WarningCode =
   | "instance.not-stopped"
   | "member.ignored"
   | "policy.unmet"
+  | "policy.unused"
   | "pool.differs"
   | "profile.missing"
   | "reseed.leftover"

@@ -106,7 +106,8 @@ test("parseConfig() reads what is new since IAB 1.2.0", () => {
 
 test("parseConfig() takes an instance's own word on stopping for more than the general one", () => {
   const projects = [{ name: "default", instances: [{ name: "a", stop: false }, { name: "b" }] }];
-  const [project] = parseConfig(configText({ projects })).projects;
+  const iab = { iabCredDir: "/c", stopInstance: true };
+  const [project] = parseConfig(configText({ iab, projects })).projects;
   expect(project?.instances.map(({ stop }) => stop)).toEqual([false, true]);
 });
 

@@ -43,6 +43,6 @@ export const PREDECESSORS = {
 
 /** The least that a configuration must say, with what a test is about put into it. */
 export function configText(more: Readonly<Record<string, unknown>> = {}): string {
-  const least = { iab: PREDECESSORS.iab, hosts: PREDECESSORS.hosts, projects: [] };
+  const least = { iab: { iabCredDir: "/c" }, hosts: PREDECESSORS.hosts, projects: [] };
   return JSON.stringify({ ...least, ...more });
 }
