@@ -5,7 +5,7 @@ import type { Operation } from "../../src/incus/answer.ts";
 import { type Operations, watchOperations } from "../../src/incus/operations.ts";
 import type { Progress } from "../../src/model/copy.ts";
 import type { Clock } from "../../src/model/ports.ts";
-import { HOUR_MS } from "../../src/model/time.ts";
+import { MINUTE_MS } from "../../src/model/time.ts";
 import { connectTo, errorBody, type LocalServer, quickClock, refuse, serve, stillClock, sync } from "./local-server.ts";
 
 const STATUS = { running: 103, success: 200, failure: 400, cancelled: 401 };
@@ -151,7 +151,7 @@ test("an operation that stays silent for too long is given up, and cancelled whe
   const ended = operations.waitFor(operation("running"), { cancel: true }, signal);
   await expect(ended).rejects.toMatchObject({
     code: "incus.operation-failed",
-    message: "Migrating instance on prod has not moved for 3600 s and is given up (operation op1)",
+    message: "Migrating instance on prod has not moved for 60 s and is given up (operation op1)",
     hint: expect.stringContaining("operationTimeout"),
   });
   expect(server.requests).toContain("DELETE /1.0/operations/op1");
@@ -161,10 +161,10 @@ test("an operation that moves may take any time", async ({ signal }) => {
   const clock = quickClock();
   const began = clock.now();
   const { operations } = await watched(({ response }) => {
-    const isOver = clock.now() - began > 10 * HOUR_MS;
+    const isOver = clock.now() - began > 10 * MINUTE_MS;
     sync(
       response,
-      operation(isOver ? "success" : "running", { updated_at: String(Math.floor(clock.now() / HOUR_MS)) }),
+      operation(isOver ? "success" : "running", { updated_at: String(Math.floor(clock.now() / MINUTE_MS)) }),
     );
   }, clock);
   expect(await operations.waitFor(operation("running"), {}, signal)).toMatchObject({ state: "success" });
@@ -174,7 +174,7 @@ test("an operation that only others see move may take any time", async ({ signal
   const clock = quickClock();
   const began = clock.now();
   const { operations } = await watched(({ response }) => {
-    sync(response, operation(clock.now() - began > 3 * HOUR_MS ? "success" : "running"));
+    sync(response, operation(clock.now() - began > 3 * MINUTE_MS ? "success" : "running"));
   }, clock);
   const ended = await operations.waitFor(operation("running"), { movedAt: () => clock.now() }, signal);
   expect(ended).toMatchObject({ state: "success" });
@@ -245,7 +245,7 @@ type Watched = { server: LocalServer; operations: Operations; connection: Return
 async function watched(handler: Parameters<typeof serve>[0], clock: Clock = quickClock()): Promise<Watched> {
   const server = await serve(handler);
   const connection = connectTo(server, { clock });
-  const operations = watchOperations(connection, clock, HOUR_MS);
+  const operations = watchOperations(connection, clock, MINUTE_MS);
   onTestFinished(() => operations.close());
   return { server, operations, connection };
 }
