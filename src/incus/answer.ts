@@ -77,7 +77,7 @@ export function badReply(asked: Asked, why: string, cause?: unknown): AgentError
 }
 
 /** An error that the server answered with. */
-export function refusal(asked: Asked, status: number, reason: string): IncusRefusal {
+function refusal(asked: Asked, status: number, reason: string): IncusRefusal {
   const words = withoutSecrets(reason);
   const hint = hintFor(status);
   return new IncusRefusal(

@@ -28,10 +28,10 @@ export type Connection = {
   close(): Promise<void>;
 };
 
-export type Handshakes = { readonly http: number; readonly websocket: number };
+type Handshakes = { readonly http: number; readonly websocket: number };
 
 /** What tests set lower than the world needs it. */
-export type Limits = {
+type Limits = {
   readonly connections: number;
   readonly connectTimeoutMs: number;
   readonly requestTimeoutMs: number;

@@ -15,7 +15,7 @@ export type Ended =
   /** The server has forgotten it, or could not be asked: the objects themselves tell what became of it. */
   | { readonly state: "unknown"; readonly why: string };
 
-export type WaitOptions = {
+type WaitOptions = {
   readonly onProgress?: (progress: Progress) => void;
   /** When something was last seen to move that the operation itself does not show, as a relay's bytes. */
   readonly movedAt?: () => EpochMs;

@@ -18,7 +18,7 @@ export type Exchange = {
 };
 
 /** How a connection came about, and the fingerprint of the client's certificate. */
-export type TlsSession = {
+type TlsSession = {
   readonly client: string | undefined;
   readonly protocol: string | null;
   readonly resumed: boolean;
