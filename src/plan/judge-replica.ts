@@ -76,7 +76,7 @@ function instanceUnusable({ job, source }: Pair, replica: Instance): Refusal | u
   if (source.kind === "instance" && replica.type !== source.type)
     return { why: `${place} on the target is a ${replica.type}, the source a ${source.type}` };
   if (replica.status !== "Stopped")
-    return { why: `its replica ${place} is not stopped (${replica.status})`, hint: "Stop the replica, or the source" };
+    return { why: `its replica ${place} is not stopped (${replica.status})`, hint: "Stop it on the target" };
   return undefined;
 }
 
