@@ -16,9 +16,7 @@ package_of() {
 version_of() {
   local module
   module=$(package_of "$1")
-  awk -v module="${module%/cmd/*}" '$1 == module || $2 == module { print $NF == "indirect" ? $(NF - 2) : $NF; exit }' <(
-    grep -v '^tool' "$LAB_SOURCE/$1/go.mod"
-  )
+  sed -n "s#^[[:space:]]*${module%/cmd/*} \(v[^ ]*\).*#\1#p" "$LAB_SOURCE/$1/go.mod"
 }
 
 tool_path() { echo "$CACHE/bin/$1-$(version_of "$1")"; }
