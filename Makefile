@@ -1,6 +1,6 @@
 # `make` alone explains itself. Everything a fresh Debian machine lacks is installed by the targets that need it.
 .DEFAULT_GOAL := help
-.PHONY: help check format test unit golden build lab lab-down lab-zfs lab-zfs-down install clean
+.PHONY: help check format test unit golden build lab lab-down lab-zfs lab-zfs-down demo install clean
 SHELL := /bin/bash
 BIN := node_modules/.bin
 PREFIX ?= /usr/local
@@ -44,6 +44,9 @@ lab-zfs: ## a machine with real ZFS, plain and encrypted, and four Incus daemons
 
 lab-zfs-down: ## end the ZFS machine; what was built stays cached
 	@lab/zfs/down
+
+demo: node_modules build ## watch it work: two real Incus hosts, two runs, a pruning, the copies compared
+	@lab/demo
 
 install: build ## put the program, its units and its documents below $(DESTDIR)$(PREFIX)
 	install -D -m 0755 dist/iab.mjs $(DESTDIR)$(PREFIX)/bin/iab
