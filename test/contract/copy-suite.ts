@@ -81,6 +81,57 @@ export function copySuite(at: () => Stage): void {
     });
   }
 
+  test("a relay keeps history on dir as well", async ({ signal }) => {
+    const { servers, digest } = at();
+    const unit = await createWith("instance", "plain", ["s1", "s2"]);
+    const create = { ...copyOf(unit).create, devices: { root: { type: "disk", path: "/", pool: "plain" } } };
+    await copy(unit, { create });
+    const [oldest] = await servers.target.snapshots(unit, signal);
+    const content = await digest("target", unit, "s1");
+    await servers.source.deleteSnapshot(unit, "s1", signal);
+    await snapshot(unit, "s3");
+    const keep = [{ name: "s1", createdAtExact: oldest?.createdAtExact ?? "", guid: undefined }];
+    await copy(unit, { create, mode: "relay", keep, sends: ["s3"] });
+    expect(await names(servers.target, unit, signal)).toEqual(["s1", "s2", "s3"]);
+    expect(await digest("target", unit, "s1")).toBe(content);
+  });
+
+  test("several units are copied side by side", async () => {
+    const units = await Promise.all([1, 2, 3].map(() => createUnit("volume", "local")));
+    for (const unit of units) await snapshot(unit, "s1");
+    await Promise.all(units.map((unit) => copy(unit)));
+    for (const unit of units) await expectMirror(unit, ["s1"]);
+  });
+
+  test("nothing protects a volume of a running instance from a refresh", async ({ signal }) => {
+    const { servers, project } = at();
+    const unit = await createWith("volume", "local", ["s1"]);
+    await copy(unit);
+    const disk = { type: "disk", pool: "local", source: unit.name, path: "/mnt" };
+    const user = await at().createInstance("target", { name: fresh("user"), devices: { disk } });
+    await servers.target.changeState(user, "start", { timeoutMs: 30_000, force: true }, signal);
+    await snapshot(unit, "s2");
+    await copy(unit);
+    expect(await names(servers.target, unit, signal)).toEqual(["s1", "s2"]);
+    const [replica] = (await servers.target.volumes(["local"], signal)).filter(({ name }) => name === unit.name);
+    expect(replica?.usedBy).toEqual([{ kind: "instance", project, name: user.name }]);
+    await servers.target.changeState(user, "stop", { timeoutMs: 30_000, force: true }, signal);
+  });
+
+  test("a replica's snapshots carry the source's settings, with the target's pool", async ({ signal }) => {
+    const { servers, raw } = at();
+    const config = { "user.from": "the source" };
+    const unit = await at().createInstance("source", { name: fresh("web"), pool: "local", config });
+    await servers.source.createSnapshot(unit, "s1", signal);
+    const create = { ...copyOf(unit).create, devices: { root: { type: "disk", path: "/", pool: "tank" } } };
+    await copy(unit, { create });
+    expect(await raw.target.get(pathOf(unit, "/snapshots/s1"))).toMatchObject({
+      config: { "user.from": "the source" },
+      devices: { root: { pool: "tank" } },
+    });
+    expect((await servers.target.instance(unit, signal))?.config).not.toHaveProperty(["user.from"]);
+  });
+
   test("what was pruned on a dir target stays away, as older ones are excluded", async ({ signal }) => {
     const unit = await createWith("volume", "plain", ["s1", "s2"]);
     await copy(unit);

@@ -113,6 +113,23 @@ export function listingSuite(at: () => Stage): void {
     expect(answer.status).toBe(400);
   });
 
+  test("a server of its own knows no members", async () => {
+    const { raw } = at();
+    expect((await raw.source.call("GET", "/1.0/cluster/members")).body.error).toBe("Server is not clustered");
+    const body = { name: fresh("new"), architecture: "x86_64", source: { type: "none" } };
+    const answer = await raw.source.call("POST", inProject(at(), "/1.0/instances?target=m1"), body);
+    expect(answer).toMatchObject({ status: 400, body: { error: "Target only allowed when clustered" } });
+  });
+
+  test("a body of more than 1 MiB is refused with 400 on 7.0", async () => {
+    const { raw, generation } = at();
+    const name = fresh("big");
+    const body = { name, description: "x".repeat(1024 * 1024), config: { "features.networks": "false" } };
+    const answer = await raw.source.call("POST", "/1.0/projects", body);
+    expect(answer.status).toBe(generation === "6.0" ? 201 : 400);
+    if (generation === "6.0") await raw.source.call("DELETE", `/1.0/projects/${name}`);
+  });
+
   test("a filter selects by name and by keys of the configuration, and nonsense is refused with 400", async () => {
     const { raw } = at();
     const unit = await at().createInstance("source", { name: fresh("web"), config: { "user.pick": fresh("me") } });

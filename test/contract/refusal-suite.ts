@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import type { InstanceUnit, Unit, VolumeUnit } from "../../src/model/unit.ts";
 import { copyByHand, type HandCopy } from "../fakes/incus/copy-by-hand.ts";
-import { copyOf, fresh, inProject, names, pathOf, type Stage } from "./stage.ts";
+import { copyOf, differences, fresh, inProject, names, pathOf, type Stage } from "./stage.ts";
 
 const ignore = (): void => {};
 const ROOT = { root: { type: "disk", path: "/", pool: "local" } };
@@ -87,6 +87,24 @@ export function refusalSuite(at: () => Stage): void {
     await byHand(unit);
     expect((await servers.target.instance(unit, signal))?.devices["root"]?.["pool"]).toBe("local");
   });
+
+  test.each(["control", "fs"] as const)(
+    "a relay that hangs up on %s fails both, and the next refresh heals",
+    async (on) => {
+      const { servers, nextSecond } = at();
+      const signal = AbortSignal.timeout(60_000);
+      const unit = await instance();
+      await servers.source.createSnapshot(unit, "s1", signal);
+      await copy(unit);
+      await nextSecond();
+      await servers.source.createSnapshot(unit, "s2", signal);
+      const ended = await byHand(unit, { mode: "relay", hangUpOn: on });
+      expect([ended.source === "", ended.target === ""]).toEqual([false, false]);
+      expect(await names(servers.target, unit, signal)).toEqual(["s1"]);
+      await copy(unit);
+      expect(await differences(at(), unit, signal)).toEqual([]);
+    },
+  );
 
   test("a target that cannot reach its source says so, and a new replica is gone again", async ({ signal }) => {
     const { servers } = at();

@@ -3,7 +3,8 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Server } from "../../src/model/ports.ts";
 import { makeCertificate } from "../fakes/incus/certificate.ts";
 import { RawClient } from "../fakes/incus/raw-client.ts";
-import { fresh, inProject, names, pathOf, type Stage } from "./stage.ts";
+import { openBoth } from "./agent.ts";
+import { copyOf, fresh, inProject, names, pathOf, type Stage } from "./stage.ts";
 
 /** What a certificate that is confined to one project may and may not. */
 export function restrictedSuite(at: () => Stage): void {
@@ -50,6 +51,27 @@ export function restrictedSuite(at: () => Stage): void {
     const sent = await raw.call("POST", pathOf(unit), { migration: true, live: false });
     expect(sent.status).toBe(202);
     expect((await raw.call("DELETE", sent.body.operation)).status).toBe(200);
+  });
+
+  test.each(["pull", "push", "relay"] as const)("it copies by %s where both sides let it", async (mode) => {
+    const { raw: all, project, servers } = at();
+    const client = makeCertificate({ commonName: "copier" });
+    for (const side of ["source", "target"] as const)
+      await at().trust(side, client, { name: "copier", projects: [project] });
+    const both = openBoth(all.source.server, all.target.server, client);
+    const unit = await at().createInstance("source", { name: fresh("web"), pool: "local" });
+    const signal = AbortSignal.timeout(60_000);
+    await both.source.createSnapshot(unit, "s1", signal);
+    await both.copy(copyOf(unit, { mode }), () => {}, signal);
+    expect(await names(servers.target, unit, signal)).toEqual(["s1"]);
+    await both.close();
+  });
+
+  test("it sees the profiles and networks that its project borrows", async ({ signal }) => {
+    expect(await server.profiles(signal)).toContainEqual(
+      expect.objectContaining({ project: "default", name: "default" }),
+    );
+    expect(await server.networks(signal)).toContainEqual({ project: "default", name: "lan0" });
   });
 
   test("an object of another project is refused with 403", async () => {
@@ -102,6 +124,9 @@ export function restrictedSuite(at: () => Stage): void {
     await server.createSnapshot(unit, "s1", signal);
     expect(JSON.parse(String((await heard)[0]))).toMatchObject({ type: "operation", project: at().project });
     socket.terminate();
+    const everything = raw.socket("/1.0/events?type=operation&all-projects=true");
+    await once(everything, "open");
+    everything.terminate();
     const [error] = (await once(raw.socket("/1.0/events?type=logging"), "error")) as [Error];
     expect(error.message).toBe("Unexpected server response: 403");
   });

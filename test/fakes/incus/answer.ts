@@ -5,9 +5,6 @@ import type { Context, Host, Route } from "./host.ts";
 import { asyncEnvelope, errorEnvelope, etag, Refusal, type Reply, statusOf, syncEnvelope, textOf } from "./reply.ts";
 import { type Caller, requireTrusted } from "./trust.ts";
 
-/** Incus refuses JSON bodies beyond this. */
-const LONGEST_BODY_BYTES = 1024 * 1024;
-
 type Wire = { readonly request: IncomingMessage; readonly response: ServerResponse };
 
 /** Answers one request: faults first, then the route, then faults again. */
@@ -38,8 +35,8 @@ async function handle(host: Host, routes: readonly Route[], asked: Asked): Promi
   if (found?.route.open !== true) requireTrusted(caller);
   if (found === undefined) throw new Refusal(404, "not found");
   const { "content-type": type } = headers;
-  if (type !== "application/octet-stream" && body.length > LONGEST_BODY_BYTES) {
-    throw new Refusal(500, "http: request body too large");
+  if (type !== "application/octet-stream" && body.length > host.generation.longestBodyBytes) {
+    throw new Refusal(400, "http: request body too large");
   }
   return await found.route.handle({
     host,

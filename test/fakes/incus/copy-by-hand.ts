@@ -10,6 +10,8 @@ export type HandCopy = {
   readonly to: string;
   readonly body: Readonly<Record<string, unknown>>;
   readonly flags?: Readonly<Record<string, unknown>>;
+  /** In relay mode: the connection whose first frame from the source ends everything. */
+  readonly hangUpOn?: "control" | "fs";
   /** In relay mode: what becomes of the frames from the source, by connection. */
   readonly change?: (name: string, frame: Buffer, isBinary: boolean) => Buffer;
 };
@@ -35,7 +37,9 @@ export async function copyByHand(copy: HandCopy): Promise<{ source: string; targ
   const pull = mode === "pull" ? { mode, ...peer(source, sent) } : { mode: "push" };
   const sink = await target.call("POST", `/1.0/${to}`, { ...body, source: { ...wanted, ...pull, ...flags } });
   if (mode === "relay" && sink.status === 202) {
-    for (const name of ["control", "fs"]) pump(copy, name, sent, sink);
+    const sockets: WebSocket[] = [];
+    for (const name of ["control", "fs"]) sockets.push(...pump(copy, name, sent, sink));
+    hangUp(copy.hangUpOn, sockets);
   }
   return await ends(copy, sent, sink);
 }
@@ -44,7 +48,15 @@ function secretsOf(started: RawReply): Secrets {
   return (started.body.metadata as { metadata?: Secrets } | null)?.metadata ?? {};
 }
 
-function pump(copy: HandCopy, name: string, sent: RawReply, sink: RawReply): void {
+/** The source's control is the first of all sockets, its fs the third. */
+function hangUp(on: HandCopy["hangUpOn"], sockets: readonly WebSocket[]): void {
+  if (on === undefined) return;
+  sockets[on === "control" ? 0 : 2]?.once("message", () => {
+    for (const socket of sockets) socket.terminate();
+  });
+}
+
+function pump(copy: HandCopy, name: string, sent: RawReply, sink: RawReply): [WebSocket, WebSocket] {
   const dial = (client: RawClient, started: RawReply): WebSocket =>
     client.socket(`${started.body.operation}/websocket?secret=${secretsOf(started)[name]}`);
   const source = dial(copy.source, sent);
@@ -52,6 +64,7 @@ function pump(copy: HandCopy, name: string, sent: RawReply, sink: RawReply): voi
   const change = copy.change ?? ((_: string, frame: Buffer) => frame);
   forward(source, target, (frame, isBinary) => change(name, frame, isBinary));
   forward(target, source, (frame) => frame);
+  return [source, target];
 }
 
 function forward(from: WebSocket, to: WebSocket, change: (frame: Buffer, isBinary: boolean) => Buffer): void {

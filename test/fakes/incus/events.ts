@@ -64,24 +64,16 @@ export class Events {
 }
 
 /** Reads what a client wants to hear, and refuses what a real server refuses. */
-export function subscriptionOf(
-  query: URLSearchParams,
-  caller: Caller,
-  state: State,
-  allForRestricted: boolean,
-): Subscription {
+export function subscriptionOf(query: URLSearchParams, caller: Caller, state: State): Subscription {
   const all = query.get("all-projects") === "true";
   if (all && query.has("project")) {
     throw new Refusal(400, "Cannot specify a project when requesting events for all projects");
   }
-  const types = (query.get("type") ?? TYPES.join(",")).split(",");
+  const types = query.get("type")?.split(",") ?? TYPES.filter((type) => !caller.restricted || type !== "logging");
   const unknown = types.find((type) => !TYPES.includes(type));
   if (unknown !== undefined) throw new Refusal(400, `"${unknown}" isn't a supported event type`);
   if (caller.restricted && types.includes("logging")) throw new Refusal(403, "Certificate is restricted");
-  if (all) {
-    if (caller.restricted && !allForRestricted) throw new Refusal(403, "Certificate is restricted");
-    return { types, project: undefined, caller };
-  }
+  if (all) return { types, project: undefined, caller };
   const project = query.get("project") ?? "default";
   if (!mayUse(caller, project)) throw new Refusal(403, `User does not have permission for project "${project}"`);
   if (!state.projects.has(project)) throw new Refusal(404, "Project not found");

@@ -37,8 +37,9 @@ export type FaultKind =
   /** A migration's target says it succeeded and keeps its old data: the case for which both ends must be asked. */
   | { readonly kind: "false-success" };
 
+/** For an upgrade to a websocket only those count that cut, refuse or say nothing. */
 export type Fault = {
-  /** Method as is; path as a whole, or as an expression. The query is no part of it. */
+  /** Method as is, `GET` for an upgrade; path as a whole, or as an expression. The query is no part of it. */
   readonly match: { readonly method?: string; readonly path?: string | RegExp };
   readonly what: FaultKind;
   /** For how many requests; once unless it says otherwise. */

@@ -17,8 +17,6 @@ export type Generation = {
   readonly zfsNewestCommon: boolean;
   /** Pending tokens hide from restricted certificates. */
   readonly hidesTokens: boolean;
-  /** Restricted certificates may follow the events of all projects. */
-  readonly allEventsForRestricted: boolean;
   /** Snapshot names must be plain ASCII with a letter or digit at both ends. */
   readonly strictSnapshotNames: boolean;
   /** An operation that has nothing to tell has null for metadata; else an empty object. */
@@ -29,6 +27,8 @@ export type Generation = {
   readonly acceptsMissingVolumes: boolean;
   /** Duplicates and protection in newer words. */
   readonly newWords: boolean;
+  /** The longest JSON body that is read. */
+  readonly longestBodyBytes: number;
   /** Backups are streamed as they are made. */
   readonly directBackup: boolean;
   /** There is a way through to IncusOS. */
@@ -97,12 +97,12 @@ export const GENERATIONS = {
     patchKeepsDescription: false,
     zfsNewestCommon: false,
     hidesTokens: false,
-    allEventsForRestricted: true,
     strictSnapshotNames: false,
     nullMetadata: true,
     extensionsForAll: true,
     acceptsMissingVolumes: false,
     newWords: false,
+    longestBodyBytes: Number.POSITIVE_INFINITY,
     directBackup: false,
     osProxy: false,
     extensions: BASELINE,
@@ -117,12 +117,12 @@ export const GENERATIONS = {
     patchKeepsDescription: true,
     zfsNewestCommon: true,
     hidesTokens: true,
-    allEventsForRestricted: true,
     strictSnapshotNames: true,
     nullMetadata: false,
     extensionsForAll: false,
     acceptsMissingVolumes: true,
     newWords: true,
+    longestBodyBytes: 1024 * 1024,
     directBackup: true,
     osProxy: true,
     extensions: [...BASELINE, ...SINCE_7],

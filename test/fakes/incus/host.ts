@@ -20,6 +20,8 @@ export type Timings = {
 /** The inside of a fake server: what all its routes share. */
 export type Host = {
   readonly name: string;
+  /** The cluster's; none on a server of its own. */
+  readonly members: readonly string[];
   readonly generation: Generation;
   readonly state: State;
   readonly operations: Operations;

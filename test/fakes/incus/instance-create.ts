@@ -4,6 +4,7 @@ import type { Context, Host } from "./host.ts";
 import { instanceUrl } from "./instance-routes.ts";
 import { receiveInstance } from "./migrate-routes.ts";
 import { Refusal, type Reply } from "./reply.ts";
+import { memberFor } from "./server-routes.ts";
 import type { DeviceKeys, InstanceRecord, Keys, State, UnitRecord } from "./state.ts";
 import { addRecord, expandedDevices, projectWith, rootDevice } from "./state.ts";
 import { requireProject } from "./trust.ts";
@@ -89,6 +90,9 @@ export function contentOf(unit: UnitRecord, snapshot: string): Buffer {
 /** Checks what was asked for as the server does for a new instance, and makes its record. */
 export function newInstance(context: Context, asked: NewInstance): InstanceRecord {
   const { host, project } = context;
+  if (context.query.has("target") && host.members.length === 0) {
+    throw new Refusal(400, "Target only allowed when clustered");
+  }
   if (asked.architecture === "") throw new Refusal(400, "Architecture isn't supported: ");
   if (asked.name === "" || /[/+\s]/.test(asked.name)) throw new Refusal(400, `Invalid instance name: ${asked.name}`);
   const profiles = asked.profiles ?? ["default"];
@@ -105,6 +109,7 @@ export function newInstance(context: Context, asked: NewInstance): InstanceRecor
     type: asked.type === "virtual-machine" ? "virtual-machine" : "container",
     architecture: asked.architecture,
     description: asked.description,
+    location: memberFor(context),
     config: withVolatile(asked.config ?? {}),
     devices,
     profiles,

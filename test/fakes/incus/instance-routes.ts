@@ -176,6 +176,7 @@ function editable(instance: InstanceRecord): unknown {
 /** Refuses a change that was made for an older state of the object. */
 export function requireMatch(context: Context, of: unknown): void {
   const wanted = context.headers["if-match"];
-  if (wanted === undefined || wanted.replaceAll('"', "") === etag(of)) return;
-  throw new Refusal(412, "Precondition Failed");
+  const current = etag(of);
+  if (wanted === undefined || wanted.replaceAll('"', "") === current) return;
+  throw new Refusal(412, `ETag doesn't match: ${current} vs ${wanted}`);
 }

@@ -18,6 +18,8 @@ export type FakeIncusOptions = {
   readonly certificate?: Certificate;
   /** PEMs of clients that are trusted from the start, without restriction. */
   readonly trusted?: readonly string[];
+  /** The members of a cluster, which all answer here; without them it is a server of its own. */
+  readonly members?: readonly string[];
   /** What the server takes for the time, in milliseconds. */
   readonly now?: () => number;
   readonly timings?: Partial<Timings>;

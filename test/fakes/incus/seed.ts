@@ -19,6 +19,8 @@ type UnitSeed = {
   readonly description?: string;
   readonly config?: Keys;
   readonly createdAt?: string;
+  /** The cluster member that holds it; the first without. */
+  readonly location?: string;
   /** The live head's. */
   readonly content?: string | Uint8Array;
   /** Oldest first. */
@@ -78,6 +80,7 @@ function common(host: Host, seed: UnitSeed): Omit<VolumeRecord, "kind" | "pool" 
     project: seed.project ?? "default",
     name: seed.name,
     description: seed.description ?? "",
+    location: seed.location ?? host.members[0] ?? "none",
     config: { ...seed.config },
     createdAt: seed.createdAt === undefined ? inThePast(host.now(), seed) : dateOf(seed.createdAt),
     snapshots: [],

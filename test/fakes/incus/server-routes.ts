@@ -20,8 +20,8 @@ export const serverRoutes: readonly Route[] = [
   { method: "GET", path: "/1.0/storage-pools/:pool/resources", handle: poolResources },
   { method: "GET", path: "/1.0/networks", handle: listNetworks },
   { method: "GET", path: "/1.0/profiles", handle: listProfiles },
-  { method: "GET", path: "/1.0/cluster", handle: () => sync({ server_name: "", enabled: false, member_config: [] }) },
-  { method: "GET", path: "/1.0/cluster/members", handle: () => refuse(500, "Server is not clustered") },
+  { method: "GET", path: "/1.0/cluster", handle: getCluster },
+  { method: "GET", path: "/1.0/cluster/members", handle: listMembers },
   { method: "GET", path: "/os/1.0", handle: incusOs },
   { method: "GET", path: "/os/1.0/system/update", handle: incusOs },
 ];
@@ -57,7 +57,7 @@ function serverInfo(context: Context): Reply {
       os_version: "13",
       project: context.project,
       server: "incus",
-      server_clustered: false,
+      server_clustered: host.members.length > 0,
       server_name: host.name,
       server_version: generation.version,
       storage: drivers.join(" | "),
@@ -166,7 +166,7 @@ function listNetworks(context: Context): Reply {
   const project = projectWith(state, "features.networks", context.project);
   if (!all) requireProject(context.caller, state, context.project);
   const seen = state.networks.filter((network) =>
-    all ? mayUse(context.caller, network.project) : network.project === project,
+    all ? isListed(context, network.project) : network.project === project,
   );
   if (!isRecursive(context)) return sync(seen.map((network) => `/1.0/networks/${network.name}`));
   return sync(
@@ -190,10 +190,38 @@ function listProfiles(context: Context): Reply {
   const project = projectWith(state, "features.profiles", context.project);
   if (!all) requireProject(context.caller, state, context.project);
   const seen = state.profiles.filter((profile) =>
-    all ? mayUse(context.caller, profile.project) : profile.project === project,
+    all ? isListed(context, profile.project) : profile.project === project,
   );
   if (!isRecursive(context)) return sync(seen.map((profile) => `/1.0/profiles/${profile.name}`));
   return sync(seen.map((profile) => ({ ...profile, used_by: [] })));
+}
+
+function getCluster({ host }: Context): Reply {
+  const [name = ""] = host.members;
+  return sync({ server_name: name, enabled: name !== "", member_config: [] });
+}
+
+function listMembers(context: Context): Reply {
+  const { members } = context.host;
+  if (members.length === 0) throw new Refusal(500, "Server is not clustered");
+  if (!isRecursive(context)) return sync(members.map((name) => `/1.0/cluster/members/${name}`));
+  const url = `https://${context.host.address()}`;
+  return sync(members.map((server_name) => ({ server_name, url, status: "Online", message: "Fully operational" })));
+}
+
+/** The member that a new unit goes to: the one that is asked for, or any of the group, or the first. */
+export function memberFor({ host, query }: Context): string {
+  const target = query.get("target");
+  const [first] = host.members;
+  if (first === undefined) return "none";
+  if (target === null || target.startsWith("@")) return first;
+  if (!host.members.includes(target)) throw new Refusal(404, "Cluster member not found");
+  return target;
+}
+
+/** In lists of all projects everybody sees what `default` lends to others. */
+function isListed({ caller }: Context, project: string): boolean {
+  return project === "default" || mayUse(caller, project);
 }
 
 function incusOs(context: Context): Reply {

@@ -54,6 +54,7 @@ export class FakeIncus {
     this.#certificate = options.certificate ?? makeCertificate();
     this.#host = {
       name: options.name ?? "fake",
+      members: options.members ?? [],
       generation,
       state: emptyState(),
       operations: new Operations({ generation, now, forgetAfterMs: timings.forgetAfterMs, onChange }),

@@ -34,6 +34,8 @@ type CommonRecord = {
   description: string;
   config: Keys;
   readonly createdAt: Nanos;
+  /** The cluster member that holds it, or `none`. */
+  readonly location: string;
   /** Oldest first, as they were made. */
   snapshots: SnapshotRecord[];
   datasets: Dataset[];

@@ -2,6 +2,7 @@ import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { type WebSocket, WebSocketServer } from "ws";
 import { subscriptionOf } from "./events.ts";
+import type { FaultKind } from "./faults.ts";
 import type { Host } from "./host.ts";
 import { errorEnvelope, NOT_AUTHORIZED, Refusal, statusOf, textOf } from "./reply.ts";
 import { type Caller, requireTrusted } from "./trust.ts";
@@ -15,16 +16,17 @@ export function upgrade(host: Host, caller: Caller, request: IncomingMessage, so
     new Promise((resolve) => server.handleUpgrade(request, socket, head, resolve));
   socket.on("error", () => socket.destroy());
   try {
-    refuseByFault(host, url, socket);
+    const fault = host.faults.take("GET", url.pathname);
+    if (fault?.kind === "silence") return;
+    if (fault?.kind === "cut-before" || fault?.kind === "cut-after") return void socket.destroy();
+    refuseByFault(fault);
     route(host, caller, url, accept);
   } catch (error) {
     refuse(socket, statusOf(error), textOf(error));
   }
 }
 
-function refuseByFault(host: Host, url: URL, socket: Duplex): void {
-  const fault = host.faults.take("GET", url.pathname);
-  if (fault?.kind === "cut-before") socket.destroy();
+function refuseByFault(fault: FaultKind | undefined): void {
   if (fault?.kind === "starting") throw new Refusal(503, "Daemon is starting up");
   if (fault?.kind === "refuse") throw new Refusal(fault.status, fault.error);
 }
@@ -32,7 +34,7 @@ function refuseByFault(host: Host, url: URL, socket: Duplex): void {
 function route(host: Host, caller: Caller, url: URL, accept: () => Promise<WebSocket>): void {
   if (url.pathname === "/1.0/events") {
     requireTrusted(caller);
-    const wanted = subscriptionOf(url.searchParams, caller, host.state, host.generation.allEventsForRestricted);
+    const wanted = subscriptionOf(url.searchParams, caller, host.state);
     void accept().then((socket) => host.events.subscribe(socket, wanted));
     return;
   }

@@ -3,7 +3,7 @@ import type { Context } from "./host.ts";
 import { contentOf } from "./instance-create.ts";
 import { receiveVolume } from "./migrate-routes.ts";
 import { Refusal, type Reply, sync } from "./reply.ts";
-import { poolOf } from "./server-routes.ts";
+import { memberFor, poolOf } from "./server-routes.ts";
 import type { VolumeRecord } from "./state.ts";
 import { addRecord } from "./state.ts";
 import { requireProject } from "./trust.ts";
@@ -67,8 +67,11 @@ export function newVolume(context: Context, asked: NewVolume): VolumeRecord {
         : "Storage volume names may not contain slashes",
     );
   }
+  const isAlone = host.members.length === 0;
+  if (isAlone && context.query.has("target")) throw new Refusal(404, "Cluster member not found");
   return {
     kind: "volume",
+    location: memberFor(context),
     project: volumeProject(context),
     pool: poolOf(context).name,
     name: asked.name,
