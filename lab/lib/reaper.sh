@@ -57,7 +57,10 @@ loops_of_lab() {
 no_loop_left() { [ -z "$(loops_of_lab)" ]; }
 
 end_network() {
-  [ ! -e "/sys/class/net/iab-$LAB_ID" ] || ip link delete "iab-$LAB_ID"
+  local device
+  for device in /sys/class/net/iab*-"$LAB_ID"; do
+    [ ! -e "$device" ] || ip link delete "${device##*/}"
+  done
 }
 
 # Nothing is mounted in the machine's own namespace: this is for what a person mounted by hand.
