@@ -27,21 +27,23 @@ export type ExecuteOptions = {
 const WIDE = 16;
 
 // What an earlier run left stopped is started first. Then all snapshots are taken at once, so that they show the same
-// moment, and only then is anything sent.
-const WAVES: readonly (readonly Step["kind"][])[] = [
-  ["recover"],
-  ["snapshot"],
-  ["rename", "grow", "adopt", "copy", "prune", "reseed"],
-];
+// moment, and only then is anything sent that they need not wait for.
+const WAVES = [0, 1, 2] as const;
+type Wave = (typeof WAVES)[number];
+
+function waveOf({ kind }: Step): Wave {
+  if (kind === "recover") return 0;
+  return kind === "snapshot" ? 1 : 2;
+}
 
 /** Carries a plan out: each step once what it needs is done, and an outcome for every step. */
 export async function executePlan(plan: Plan, options: ExecuteOptions, signal: AbortSignal): Promise<Outcomes> {
   const outcomes = new Map<StepId, Promise<Outcome>>();
   const transfers = openLane(options.concurrency);
   const others = openLane(Math.max(WIDE, options.concurrency));
-  for (const kinds of WAVES) {
-    const wave = inOrderOfNeeds(plan.steps.filter((step) => kinds.includes(step.kind)));
-    for (const step of wave) {
+  const waves = wavesOf(plan.steps);
+  for (const wave of WAVES) {
+    for (const step of inOrderOfNeeds(plan.steps.filter((each) => waves.get(each.id) === wave))) {
       const lane = step.kind === "copy" || step.kind === "reseed" ? transfers : others;
       outcomes.set(step.id, inTurn(step, outcomes, lane, options, signal));
     }
@@ -82,6 +84,19 @@ function outcomeOf(id: StepId, outcomes: ReadonlyMap<StepId, Promise<Outcome>>):
   const outcome = outcomes.get(id);
   if (outcome === undefined) throw new Error(`Step ${id} is needed before it can have begun`);
   return outcome;
+}
+
+// What is needed belongs into the wave of who needs it, if that is an earlier one.
+function wavesOf(steps: readonly Step[]): Map<StepId, Wave> {
+  const byId = new Map(steps.map((step) => [step.id, step]));
+  const waves = new Map<StepId, Wave>();
+  const place = (step: Step, wave: Wave): void => {
+    if ((waves.get(step.id) ?? Number.POSITIVE_INFINITY) <= wave) return;
+    waves.set(step.id, wave);
+    for (const needed of step.needs.flatMap((id) => byId.get(id) ?? [])) place(needed, wave);
+  };
+  for (const step of steps) place(step, waveOf(step));
+  return waves;
 }
 
 // A step that is needed comes before who needs it; else the order is the plan's.

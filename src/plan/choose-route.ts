@@ -20,6 +20,7 @@ import { keptHistory } from "./kept-history.ts";
 import { isNamed, type Orders } from "./orders.ts";
 import type { Pair } from "./pair-up.ts";
 import { reseedRefusal } from "./reseed-refusal.ts";
+import { sendingOrder } from "./sending-order.ts";
 import { type StoragePair, storagePair, targetPoolOf } from "./storage-pair.ts";
 import { type UnprovenTail, unprovenTail } from "./unproven-tail.ts";
 
@@ -55,6 +56,8 @@ export type CopyRoute = {
   /** What no run has proven and nevertheless stays. */
   readonly doubtful: readonly string[];
   readonly keep: readonly KeptSnapshot[];
+  /** What the target lacks is sent before this run's snapshot is taken: together they could not be sent. */
+  readonly catchesUp: boolean;
   readonly gapSafe: boolean;
 };
 
@@ -93,6 +96,7 @@ function firstCopy(pair: Pair, pool: string): CopyRoute {
     retracts: [],
     doubtful: [],
     keep: [],
+    catchesUp: false,
     gapSafe: false,
   };
 }
@@ -139,7 +143,7 @@ function routeToReplica(pair: Pair, replica: Workload, pool: string, context: Ro
   const changes = ownChanges(pair, replica);
   const adopts = ownership.state === "adoptable" || (asked && changes !== undefined);
   const storage = storagePair(pair, pool, index);
-  const found = { pair, replica, pool, adopts, all, storage };
+  const found = { pair, replica, pool, adopts, all, storage, run: orders.run };
   if (reseeds) return reseed(found, { keepOld: holdsMore(pair, replica, all), why: "asked for with --reseed" });
   return changes === undefined || adopts ? refresh(found) : none(changes);
 }
@@ -157,6 +161,7 @@ type Found = {
   readonly adopts: boolean;
   readonly all: Comparison;
   readonly storage: StoragePair;
+  readonly run: string;
 };
 
 function reseed(
@@ -181,9 +186,24 @@ function refresh(found: Found): Route {
   const history =
     pair.job.history === "keep" ? keptHistory(comparison, replica.config, storage) : mirrored(pair, comparison);
   if ("why" in history) return none(history);
+  const order = sendingOrder(pair, comparison, storage, found.run);
+  if (typeof order === "object") return none(order);
   const { gapSafe } = storage;
   const { keep } = history;
-  return { kind: "copy", pair, pool, comparison, adopts, renames: undefined, retracts, doubtful, keep, gapSafe };
+  const catchesUp = order === "before the snapshot";
+  return {
+    kind: "copy",
+    pair,
+    pool,
+    comparison,
+    adopts,
+    renames: undefined,
+    retracts,
+    doubtful,
+    keep,
+    catchesUp,
+    gapSafe,
+  };
 }
 
 type TakenBack = UnprovenTail & { readonly left: readonly Snapshot[]; readonly comparison: Comparison };

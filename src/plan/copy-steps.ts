@@ -22,6 +22,8 @@ import { isSmaller } from "./size-bytes.ts";
 import { rootDisk } from "./storage-pair.ts";
 
 export type Copying = {
+  /** What must be done before this run's snapshot is taken. */
+  readonly ahead: readonly Step[];
   readonly steps: readonly Step[];
   readonly warnings: readonly Warning[];
   readonly copy: CopyStep;
@@ -38,31 +40,61 @@ export type CopyNeeds = {
 
 /** The transfer of a workload, with all that must be put right on the target before it. */
 export function copySteps(route: CopyRoute, { taken, needs }: CopyNeeds, context: CopyContext): Copying {
-  const { pair, comparison, keep } = route;
+  const { pair, comparison, catchesUp } = route;
   const before = preparations(route, context);
-  const sends = [...comparison.sends, taken].map(({ name }) => name);
+  const prepared = before.map(({ id }) => id);
+  const id = unitId(pair.job.source);
+  const held = heldAfter(route);
+  const after = byAge([...held, taken]);
+  if (!catchesUp) {
+    const sends = [...comparison.sends, taken];
+    const made = transferOf(route, { sends, proof: after, last: taken.name }, context);
+    const copy: CopyStep = { ...made.step, id: `copy:${id}`, needs: [...needs, ...prepared] };
+    return { ahead: [], steps: [...before, copy], warnings: made.warnings, copy, after };
+  }
+  const first = transferOf(route, { sends: comparison.sends, proof: held, last: undefined }, context);
+  const catchUp: CopyStep = { ...first.step, id: `catch-up:${id}`, needs: prepared };
+  const second = transferOf(route, { sends: [taken], proof: after, last: taken.name }, context);
+  const base = comparison.sends.at(-1)?.name;
+  const copy: CopyStep = { ...second.step, id: `copy:${id}`, needs: [...needs, catchUp.id], base, vanishes: [] };
+  return { ahead: [...before, catchUp], steps: [copy], warnings: first.warnings, copy, after };
+}
+
+/** What the target holds once it has caught up with the source as it is now. */
+function heldAfter({ keep, comparison }: CopyRoute): Snapshot[] {
   const kept = new Set(keep.map(({ name }) => name));
   const onTarget = comparison.targetOnly.filter(({ name }) => kept.has(name));
-  const after = byAge([...comparison.common, ...onTarget, ...comparison.sends, taken]);
+  return byAge([...comparison.common, ...onTarget, ...comparison.sends]);
+}
+
+type Transferring = {
+  readonly sends: readonly Snapshot[];
+  readonly proof: readonly Snapshot[];
+  /** Of this run, if it is sent with it. */
+  readonly last: string | undefined;
+};
+
+function transferOf(route: CopyRoute, { sends, proof, last }: Transferring, context: CopyContext) {
+  const { pair, pool, keep, comparison } = route;
+  const names = sends.map(({ name }) => name);
+  const kept = new Set(keep.map(({ name }) => name));
+  const asserts = pair.job.history === "keep" ? names : undefined;
   const isNew = pair.replica === undefined;
-  const asserts = pair.job.history === "keep" ? sends : undefined;
-  const made = makeCopy(pair, { name: pair.job.target.name, pool: route.pool, isNew, keep, sends: asserts }, context);
-  const copy: CopyStep = {
+  const made = makeCopy(pair, { name: pair.job.target.name, pool, isNew, keep, sends: asserts }, context);
+  const step = {
     kind: "copy",
-    id: `copy:${unitId(pair.job.source)}`,
-    needs: [...needs, ...before.map(({ id }) => id)],
     workload: pair.job.source,
     copy: made.copy,
     base: comparison.newestCommon?.name,
-    sends,
-    proof: after.map(({ name }) => name),
+    sends: names,
+    proof: proof.map(({ name }) => name),
     dropped: made.dropped,
     vanishes: comparison.targetOnly
       .filter(({ name }) => !kept.has(name))
       .map(({ name }) => ({ name, reasons: ["the source no longer has it"] })),
-    marks: { ...replicaMarks(pair, context.index), [MARKS.last]: taken.name },
-  };
-  return { steps: [...before, copy], warnings: [...made.warnings, ...refreshWarnings(pair, route.pool)], copy, after };
+    marks: { ...replicaMarks(pair, context.index), ...(last === undefined ? {} : { [MARKS.last]: last }) },
+  } as const;
+  return { step, warnings: [...made.warnings, ...refreshWarnings(pair, pool)] };
 }
 
 /** The mark of kept history: what will be on the replica once the run is over. */

@@ -17,7 +17,7 @@ export type Routed = { readonly pair: Pair; readonly route: Route };
 
 /** What a run does for one workload. */
 export type Work = {
-  /** What is done before any transfer begins. */
+  /** What is done before the transfers begin: the snapshots, and what these have to wait for. */
   readonly snapshots: readonly Step[];
   readonly rest: readonly Step[];
   readonly skipped: readonly Skipped[];
@@ -38,10 +38,10 @@ export function planWorkload(routed: Routed, copyIds: ReadonlyMap<string, StepId
   const sending = sendingOf(route, { taken, needs }, context);
   const pruning = pruningOf(route, sending, taken, context);
   const removed = pruning.steps.flatMap(({ side, removals }) => (side === "target" ? removals : []));
-  const rest = pair.job.history === "keep" ? sending.steps.map((step) => remembering(step, removed)) : sending.steps;
+  const remember = (step: Step) => (pair.job.history === "keep" ? remembering(step, removed) : step);
   return {
-    snapshots,
-    rest: [...rest, ...pruning.steps],
+    snapshots: [...sending.ahead.map(remember), ...snapshots.map((step) => behind(step, sending.ahead))],
+    rest: [...sending.steps.map(remember), ...pruning.steps],
     skipped: [],
     warnings: [...lossWarnings(pair), ...refreshWarnings(route), ...warnings, ...sending.warnings, ...pruning.warnings],
   };
@@ -50,6 +50,8 @@ export function planWorkload(routed: Routed, copyIds: ReadonlyMap<string, StepId
 type Going = Exclude<Route, { readonly kind: "none" }>;
 
 type Sending = {
+  /** What comes before this run's snapshot. */
+  readonly ahead: readonly Step[];
   readonly steps: readonly Step[];
   readonly copyId: StepId;
   readonly after: readonly Snapshot[];
@@ -58,11 +60,15 @@ type Sending = {
 
 function sendingOf(route: Going, { taken, needs }: CopyNeeds, context: CopyContext): Sending {
   if (route.kind === "copy") {
-    const { steps, copy, after, warnings } = copySteps(route, { taken, needs }, context);
-    return { steps, copyId: copy.id, after, warnings };
+    const { ahead, steps, copy, after, warnings } = copySteps(route, { taken, needs }, context);
+    return { ahead, steps, copyId: copy.id, after, warnings };
   }
   const { step, after, warnings } = reseedStep(route, { taken, needs }, context);
-  return { steps: [step], copyId: step.id, after, warnings };
+  return { ahead: [], steps: [step], copyId: step.id, after, warnings };
+}
+
+function behind(step: Step, ahead: readonly Step[]): Step {
+  return step.kind === "snapshot" ? { ...step, needs: [...step.needs, ...ahead.map(({ id }) => id)] } : step;
 }
 
 function pruningOf(route: Going, { after, copyId }: Sending, taken: Snapshot, { orders }: CopyContext): Pruning {

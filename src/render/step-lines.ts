@@ -10,6 +10,8 @@ export function stepVerb(step: Step): string {
       return "start";
     case "prune":
       return isRetraction(step) ? "take back" : "prune";
+    case "copy":
+      return step.id.startsWith("catch-up:") ? "catch up" : "copy";
     default:
       return step.kind;
   }

@@ -185,3 +185,18 @@ test("executePlan() does not prune what was not proven", async () => {
   expect(both.source.names(web)).toEqual([OLD, RUN]);
   expect(both.target.get(web).config["user.iab.last"]).toBeUndefined();
 });
+
+test("executePlan() sends before a snapshot what that snapshot has to wait for, and takes the others meanwhile", async () => {
+  const { world, both } = setUp();
+  const catchUp = copyStep(web, { id: "catch-up:default/web1", needs: [], proof: [], marks: {} });
+  const steps = [catchUp, snapshotStep(web, { needs: [catchUp.id] }), snapshotStep(db), copyStep(db), copyStep(web)];
+  const outcomes = await execute(steps, both, world);
+  expect(new Set(Object.values(states(outcomes)))).toEqual(new Set(["done"]));
+  expect(moved(both.calls)).toEqual([
+    "between copy default/web1 default/web1",
+    `source createSnapshot default/db1 ${RUN}`,
+    `source createSnapshot default/web1 ${RUN}`,
+    "between copy default/db1 default/db1",
+    "between copy default/web1 default/web1",
+  ]);
+});

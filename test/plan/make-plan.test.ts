@@ -38,12 +38,12 @@ test("makePlan() of a first copy snapshots and sends everything", () => {
 });
 
 test("makePlan() of a later copy sends what is newer than the newest common snapshot", () => {
-  const web1 = instance("web1", { snapshots: [...history, named("manual", 1)] });
+  const web1 = instance("web1", { snapshots: [...history, named("1-manual", 1)] });
   const made = plan(
     [job("web1")],
     stateOf({ instances: [web1] }, { instances: [replicaOf(web1, { snapshots: copied(history) })] }),
   );
-  expect(stepOf(made, "copy")).toMatchObject({ base: own(24).name, sends: ["manual", RUN] });
+  expect(stepOf(made, "copy")).toMatchObject({ base: own(24).name, sends: ["1-manual", RUN] });
   expect(stepOf(made, "copy").marks).toEqual({ "user.iab.source": "prod:default/web1", "user.iab.last": RUN });
 });
 

@@ -132,6 +132,7 @@ export class Simulator {
     const has = (name: string) => replica.held.some(({ snapshot }) => snapshot.name === name);
     const wanted = this.source.filter(({ snapshot }) => step.sends.includes(snapshot.name) && !has(snapshot.name));
     const arriving = wanted.map(({ snapshot, content }) => ({ snapshot: truncated(snapshot), content }));
+    if (!isNew && this.setting.storage === "btrfs") this.btrfsSends(wanted, replica);
     // The agent alone dies: the servers end the transfer. Both die: records are there before their content is.
     const whole = withServers ? parts - 1 : arriving.length;
     replica.held.push(...arriving.map((each, at) => (at < whole ? each : { ...each, content: undefined })));
@@ -173,6 +174,16 @@ export class Simulator {
     if (missing.length > 0) this.wrongs.push(`not as the plan expects: lacks ${missing.join()}`);
     const surplus = [...names].filter((name) => !proof.includes(name));
     if (surplus.length > 0) this.wrongs.push(`not as the plan expects: has ${surplus.join()}`);
+  }
+
+  /** The driver builds the oldest that it sends on the one before it by name, which must be on the target. */
+  private btrfsSends([oldest]: readonly Held[], replica: Replica): void {
+    if (oldest === undefined) return;
+    const { name } = oldest.snapshot;
+    const names = this.source.map(({ snapshot }) => snapshot.name).sort();
+    const parent = names[names.indexOf(name) - 1];
+    if (parent !== undefined && !replica.held.some(({ snapshot }) => snapshot.name === parent))
+      this.wrongs.push(`btrfs cannot send ${name} on top of ${parent}`);
   }
 
   private guidMark({ copy, proof }: CopyStep): Record<string, string> {
