@@ -28,17 +28,7 @@ async function serverOptions(side: Side, config: Config, folder: string, world: 
     credentials: { ...identity, pin },
     clock: world.clock,
     operationTimeoutMs: config.operationTimeoutMs,
-    pools: poolsOf(config, side),
   };
-}
-
-/** The pools that the configuration names: a server may not be willing to list its own. */
-function poolsOf({ projects }: Config, side: Side): string[] {
-  const names = projects.flatMap(({ volumes, instances }) => [
-    ...volumes.map(({ pool, targetPool }) => (side === "source" ? pool : targetPool)),
-    ...(side === "target" ? instances.flatMap(({ rootPool }) => rootPool ?? []) : []),
-  ]);
-  return [...new Set(names)];
 }
 
 /** The relay's limit at this time of day, on the clock of this machine. */

@@ -103,7 +103,7 @@ async function lookAtBoth(source: Onboarded, target: Onboarded, { clock, signal 
     openServer({ host: side, url, credentials: { ...identity, pin }, clock, operationTimeoutMs: MINUTE_MS });
   const servers = { source: open(source), target: open(target) };
   try {
-    return await survey(servers, signal);
+    return await survey([], servers, signal);
   } finally {
     await Promise.all([servers.source.close(), servers.target.close()]);
   }

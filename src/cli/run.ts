@@ -138,7 +138,7 @@ async function decide(
   { world }: Context,
 ): Promise<Decided> {
   const jobs = jobsOf(config, { iosFix });
-  const state = await survey(servers, world.signal);
+  const state = await survey(jobs, servers, world.signal);
   const orders = { now, run: snapshotName(now), iosFix, adopt, reseed };
   const narrowed = (plan: Plan) => narrowPlan(withLooseEnds(plan, config), workloads);
   return {

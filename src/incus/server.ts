@@ -16,8 +16,6 @@ export type IncusServer = Server & {
 export type ServerOptions = ConnectionOptions & {
   /** An operation that has not moved for so long is given up. */
   readonly operationTimeoutMs: number;
-  /** The pools that the configuration names, for servers that do not tell theirs. */
-  readonly pools?: readonly string[];
 };
 
 /** One Incus server. Nothing is sent before it is first asked something. */
@@ -31,9 +29,9 @@ export function openServer(options: ServerOptions): IncusServer {
     facts,
     projects: (signal) => listing.listProjects(connection, signal),
     instances: (signal) => listing.listInstances(connection, signal),
-    async pools(signal) {
+    async pools(likely, signal) {
       const { can, restricted } = await facts(signal);
-      if (restricted && !can.listPoolsRestricted) return listing.findPools(connection, options.pools ?? [], signal);
+      if (restricted && !can.listPoolsRestricted) return listing.findPools(connection, likely, signal);
       return listing.listPools(connection, signal);
     },
     async volumes(pools, signal) {

@@ -1,32 +1,51 @@
+import type { Job, Side } from "../model/job.ts";
 import type { ServerReader, Servers } from "../model/ports.ts";
-import type { ServerState, State } from "../model/state.ts";
+import type { Pool, ServerState, State } from "../model/state.ts";
 
 /** Looks at both servers at once. The number of requests does not grow with the number of workloads. */
-export async function survey(servers: Pick<Servers, "source" | "target">, signal: AbortSignal): Promise<State> {
-  const [source, target] = await Promise.all([
-    surveyServer(servers.source, signal),
-    surveyServer(servers.target, signal),
+export async function survey(
+  jobs: readonly Job[],
+  { source, target }: Pick<Servers, "source" | "target">,
+  signal: AbortSignal,
+): Promise<State> {
+  const pools = source.pools(poolsNamed(jobs, "source"), signal);
+  // What is not said otherwise goes to a pool of the same name.
+  const likely = pools.then((found) => [...poolsNamed(jobs, "target"), ...found.map(({ name }) => name)]);
+  const [onSource, onTarget] = await Promise.all([
+    surveyServer(source, pools, signal),
+    surveyServer(
+      target,
+      likely.then((names) => target.pools([...new Set(names)], signal)),
+      signal,
+    ),
   ]);
-  return { source, target };
+  return { source: onSource, target: onTarget };
 }
 
-async function surveyServer(server: ServerReader, signal: AbortSignal): Promise<ServerState> {
-  const [facts, projects, instances, networks, profiles, { pools, volumes }] = await Promise.all([
+function poolsNamed(jobs: readonly Job[], side: Side): string[] {
+  const names = jobs.flatMap((job) => {
+    if (job.kind === "volume") return [job[side].pool];
+    return side === "source" || job.rootPool === undefined ? [] : [job.rootPool];
+  });
+  return [...new Set(names)];
+}
+
+async function surveyServer(
+  server: ServerReader,
+  pools: Promise<readonly Pool[]>,
+  signal: AbortSignal,
+): Promise<ServerState> {
+  const [facts, projects, instances, networks, profiles, [found, volumes]] = await Promise.all([
     server.facts(signal),
     server.projects(signal),
     server.instances(signal),
     server.networks(signal),
     server.profiles(signal),
-    poolsWithVolumes(server, signal),
+    pools.then(async (each) => [each, await server.volumes(namesOf(each), signal)] as const),
   ]);
-  return { facts, projects, pools, networks, profiles, instances, volumes };
+  return { facts, projects, pools: found, networks, profiles, instances, volumes };
 }
 
-async function poolsWithVolumes(
-  server: ServerReader,
-  signal: AbortSignal,
-): Promise<Pick<ServerState, "pools" | "volumes">> {
-  const pools = await server.pools(signal);
-  const names = pools.map(({ name }) => name);
-  return { pools, volumes: await server.volumes(names, signal) };
+function namesOf(pools: readonly Pool[]): string[] {
+  return pools.map(({ name }) => name);
 }

@@ -84,7 +84,8 @@ export type ServerReader = {
   facts(signal: AbortSignal): Promise<ServerFacts>;
   projects(signal: AbortSignal): Promise<readonly Project[]>;
   instances(signal: AbortSignal): Promise<readonly Instance[]>;
-  pools(signal: AbortSignal): Promise<readonly Pool[]>;
+  /** `likely` are names that may be among them: some servers do not tell theirs, and answer for each one by its name. */
+  pools(likely: readonly string[], signal: AbortSignal): Promise<readonly Pool[]>;
   /** The custom volumes of the given pools. */
   volumes(pools: readonly string[], signal: AbortSignal): Promise<readonly Volume[]>;
   networks(signal: AbortSignal): Promise<readonly Network[]>;

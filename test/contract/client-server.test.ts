@@ -62,7 +62,7 @@ describe.each(cases)("Incus $generation, $rights", ({ generation, rights }) => {
   test("pools() finds the pools that are in use, and the one that is configured", async ({ signal }) => {
     await instance("pooled", { pool: daemon.pools.dir });
     await volume("pooled", { pool: daemon.pools.btrfs2 });
-    const pools = await (await open()).pools(signal);
+    const pools = await (await open()).pools([], signal);
     const { btrfs, btrfs2, dir } = daemon.pools;
     expect(pools).toContainEqual({ name: btrfs, driver: "btrfs" });
     expect(pools).toContainEqual({ name: btrfs2, driver: "btrfs" });

@@ -3,17 +3,18 @@ import { survey } from "../../src/inventory/survey.ts";
 import { instance, volume } from "../execute/steps.ts";
 import { memoryServers } from "../fakes/memory-servers/memory-servers.ts";
 import { memoryWorld } from "../fakes/world/memory-world.ts";
+import { job, volumeJob } from "../plan/fixtures.ts";
 
 test("survey() finds all of both servers with as many calls for one workload as for a hundred", async ({ signal }) => {
   const world = memoryWorld();
   const both = memoryServers(world.clock);
-  await survey(both.servers, signal);
+  await survey([], both.servers, signal);
   const callsWhenEmpty = both.calls.splice(0).sort();
   for (let number = 0; number < 100; number += 1) {
     both.source.add(instance(`web${number}`));
     both.target.add(volume(`data${number}`));
   }
-  const state = await survey(both.servers, signal);
+  const state = await survey([], both.servers, signal);
   expect(state.source.instances).toHaveLength(100);
   expect(state.target.volumes).toHaveLength(100);
   expect(state.source.facts.host).toBe("prod");
@@ -27,5 +28,22 @@ test("survey() fails as a whole where a server does not answer", async ({ signal
     if (call.verb === "volumes" && call.side === "target") throw new Error("no answer");
     effect();
   };
-  await expect(survey(both.servers, signal)).rejects.toThrow("no answer");
+  await expect(survey([], both.servers, signal)).rejects.toThrow("no answer");
+});
+
+test("survey() asks the target for the pools of the configuration and for those that the source has", async ({
+  signal,
+}) => {
+  const both = memoryServers(memoryWorld().clock);
+  const asked: Record<string, readonly string[]> = {};
+  const watched = (side: "source" | "target") => ({
+    ...both.servers[side],
+    pools: (likely: readonly string[], under: AbortSignal) => {
+      asked[side] = likely;
+      return both.servers[side].pools(likely, under);
+    },
+  });
+  const jobs = [volumeJob("data"), job("web1", { rootPool: "fast" })];
+  await survey(jobs, { source: watched("source"), target: watched("target") }, signal);
+  expect(asked).toEqual({ source: ["default"], target: ["default", "fast", "local"] });
 });

@@ -102,7 +102,7 @@ export class MemoryServer {
     return {
       facts: (signal) => read("facts", undefined, () => factsOf(this.#side), signal),
       projects: (signal) => read("projects", undefined, () => [OWN_PROJECT], signal),
-      pools: (signal) => read("pools", undefined, () => [{ name: "local", driver: "btrfs" }], signal),
+      pools: (_likely, signal) => read("pools", undefined, () => [{ name: "local", driver: "btrfs" }], signal),
       networks: (signal) => read("networks", undefined, () => [], signal),
       profiles: (signal) => read("profiles", undefined, () => [], signal),
       instances: (signal) => read("instances", undefined, () => this.#instances(), signal),
