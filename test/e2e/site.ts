@@ -33,8 +33,8 @@ export type Ended = { readonly exitCode: number; readonly stdout: string; readon
 type Options = {
   /** Where the servers are reached, if not at their own addresses. */
   readonly urls?: { readonly source?: string; readonly target?: string };
-  /** The projects that the agent's certificate is confined to. */
-  readonly projects?: readonly string[];
+  /** The projects that the agent's certificate is confined to on each side. */
+  readonly projects?: Readonly<Record<"source" | "target", readonly string[]>>;
 };
 
 /** Sets the agent up between the two servers of a generation. */
@@ -44,9 +44,9 @@ export async function openSite(generation: Generation, { urls = {}, projects }: 
   const identity = await newIdentity();
   await writeIdentity(folder, identity, systemFiles);
   const at = { source: urls.source ?? source.url, target: urls.target ?? target.url };
-  const rights = { name: "site", ...(projects === undefined ? {} : { projects }) };
   for (const daemon of [source, target]) {
-    await trustCertificate(daemon, identity.certificate, rights);
+    const confined = projects === undefined ? {} : { projects: projects[daemon.side] };
+    await trustCertificate(daemon, identity.certificate, { name: "site", ...confined });
     const pin = await readFile(daemon.certificate, "utf8");
     await systemFiles.writePrivate(pinPath(folder, at[daemon.side]), pin);
   }
