@@ -30,7 +30,7 @@ export async function snapshotsOn(side: Side, typed: string, context: Context): 
 }
 
 async function workloadsOn(server: ServerReader, signal: AbortSignal): Promise<readonly Workload[]> {
-  const [instances, pools] = await Promise.all([server.instances(signal), server.pools(signal)]);
+  const [instances, pools] = await Promise.all([server.instances(signal), server.pools([], signal)]);
   const volumes = await server.volumes(
     pools.map(({ name }) => name),
     signal,

@@ -37,7 +37,8 @@ const GHOST = "Delete them on the target: they hold nothing, cannot be restored,
 /** Whether the replica is known to be in a pool of another driver. */
 async function isElsewhere(target: End, copy: Copy, signal: AbortSignal): Promise<boolean> {
   const name = poolOf(copy);
-  const pool = (await target.pools(signal)).find((each) => each.name === name);
+  if (name === undefined) return false;
+  const pool = (await target.pools([name], signal)).find((each) => each.name === name);
   return pool !== undefined && pool.driver !== "zfs";
 }
 

@@ -55,7 +55,7 @@ export function listingSuite(at: () => Stage): void {
 
   test("pools(), projects(), profiles() and networks() give what there is", async ({ signal }) => {
     const { servers, project } = at();
-    const pools = await servers.source.pools(signal);
+    const pools = await servers.source.pools([], signal);
     expect(pools).toEqual(
       expect.arrayContaining([
         { name: "local", driver: "btrfs" },
