@@ -1,6 +1,6 @@
 import { dirname, resolve } from "node:path";
 import type { Config } from "../config/config.ts";
-import type { ServerOptions } from "../incus/server.ts";
+import { type IncusServer, openServer, type ServerOptions } from "../incus/server.ts";
 import { openServers } from "../incus/servers.ts";
 import { bytesPerSecondAt } from "../model/bandwidth.ts";
 import type { Side } from "../model/job.ts";
@@ -9,7 +9,7 @@ import { readCredentials } from "../onboard/credentials.ts";
 
 /** Both servers of the configuration, each by its pinned certificate. Nothing is sent before they are asked something. */
 export async function connect(config: Config, configPath: string, world: World): Promise<Servers> {
-  const folder = resolve(dirname(configPath), config.credentialsFolder);
+  const folder = folderOf(config, configPath);
   const { clock } = world;
   return openServers({
     source: await serverOptions("source", config, folder, world),
@@ -17,6 +17,15 @@ export async function connect(config: Config, configPath: string, world: World):
     clock,
     bytesPerSecond: () => rateNow(config, clock.now()),
   });
+}
+
+/** One of the two servers by itself. */
+export async function connectTo(side: Side, config: Config, configPath: string, world: World): Promise<IncusServer> {
+  return openServer(await serverOptions(side, config, folderOf(config, configPath), world));
+}
+
+function folderOf({ credentialsFolder }: Config, configPath: string): string {
+  return resolve(dirname(configPath), credentialsFolder);
 }
 
 async function serverOptions(side: Side, config: Config, folder: string, world: World): Promise<ServerOptions> {

@@ -24,6 +24,7 @@ const EXIT_BY_CODE = {
   "kopia.failed": 6,
   "lock.held": 11,
   "window.closed": 75,
+  "window.unreadable": 5,
   cancelled: 130,
 } as const satisfies Record<ErrorCode, number>;
 

@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { type Actions, addGlobals } from "./command.ts";
+import { offsiteCommand } from "./offsite.ts";
 import { onboardCommand } from "./onboard.ts";
 import { retentionCommand } from "./retention.ts";
 import { planCommand, runCommand } from "./run.ts";
@@ -15,6 +16,7 @@ export function program(actions: Actions): Command {
     .addCommand(runCommand(actions), { isDefault: true })
     .addCommand(planCommand(actions))
     .addCommand(onboardCommand(actions))
+    .addCommand(offsiteCommand(actions))
     .addCommand(retentionCommand(actions))
     .addCommand(schemaCommand(actions));
 }

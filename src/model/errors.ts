@@ -18,6 +18,7 @@ export type ErrorCode =
   | "kopia.failed"
   | "lock.held"
   | "window.closed"
+  | "window.unreadable"
   | "cancelled";
 
 type Extra = { readonly cause?: unknown; readonly hint?: string };

@@ -1,5 +1,6 @@
 import type { Side } from "./job.ts";
 import type { SecretRef } from "./secret.ts";
+import type { EpochMs } from "./time.ts";
 
 /** Where a repository is, with what it takes to get in. Fields that may be left out are undefined. */
 export type OffsiteBackend =
@@ -131,4 +132,13 @@ export type OffsiteConfig = {
   readonly uploadBytesPerSecond: number | undefined;
   readonly windowEnd: "stop" | "finish";
   readonly healthchecksUrl: SecretRef | undefined;
+};
+
+/** How it stands with the maintenance windows at one moment. */
+export type WindowState = {
+  readonly active: boolean;
+  /** When the next one opens after this moment; undefined where none does. */
+  readonly opensAt: EpochMs | undefined;
+  /** When the open one closes, or the next to open; undefined where that never happens. */
+  readonly closesAt: EpochMs | undefined;
 };

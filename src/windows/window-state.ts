@@ -1,16 +1,7 @@
 import { TZDate } from "@date-fns/tz";
 import { addDays } from "date-fns";
-import { type MaintenanceWindow, WEEKDAYS, type Weekday } from "../model/offsite.ts";
+import { type MaintenanceWindow, WEEKDAYS, type Weekday, type WindowState } from "../model/offsite.ts";
 import { type EpochMs, HOUR_MS, MINUTE_MS } from "../model/time.ts";
-
-/** How it stands with the maintenance windows at one moment. */
-export type WindowState = {
-  readonly active: boolean;
-  /** When the next one opens after this moment; undefined where none does. */
-  readonly opensAt: EpochMs | undefined;
-  /** When the open one closes, or the next to open; undefined where that never happens. */
-  readonly closesAt: EpochMs | undefined;
-};
 
 const DAY_MINUTES = 24 * 60;
 const WEEK_MINUTES = 7 * DAY_MINUTES;
