@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe } from "vitest";
+import { backupSuite } from "./backup-suite.ts";
 import { changeSuite } from "./change-suite.ts";
 import { copySuite } from "./copy-suite.ts";
 import { identitySuite } from "./identity-suite.ts";
@@ -25,6 +26,7 @@ export function serverSuite(title: string, open: () => Promise<Stage>): void {
     describe("changes", () => changeSuite(at));
     describe("operations", () => operationSuite(at));
     describe("copies", () => copySuite(at));
+    describe("backups", () => backupSuite(at));
     describe("refusals", () => refusalSuite(at));
     describe("a restricted certificate", () => restrictedSuite(at));
   });

@@ -4,7 +4,7 @@ import { z } from "zod";
 import { Channel } from "./channel.ts";
 import { Refusal, textOf } from "./reply.ts";
 
-export const CHANNELS = ["control", "fs"] as const;
+const CHANNELS = ["control", "fs"] as const;
 type ChannelName = (typeof CHANNELS)[number];
 
 /** Where the other side waits, as the body of a request says it. */

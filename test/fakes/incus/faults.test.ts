@@ -121,6 +121,29 @@ describe("an operation that goes wrong", () => {
   });
 });
 
+describe("a backup's stream that goes wrong", () => {
+  const direct = () => {
+    const headers = { accept: "application/octet-stream", "content-type": "application/json" };
+    return client.bytes("POST", "/1.0/instances/web1/backups", headers, "{}");
+  };
+  const order = (what: FaultKind) => fake.faults.add({ match: { path: "/1.0/instances/web1/backups" }, what });
+
+  test("stream-short ends in good order, and only its operation tells", async () => {
+    const whole = (await direct()).bytes.length;
+    order({ kind: "stream-short", afterBytes: 700 });
+    const short = await direct();
+    expect([short.status, short.bytes.length, whole > 700]).toEqual([200, 700, true]);
+    const { failure } = (await client.get("/1.0/operations?recursion=1")) as { failure: { err: string }[] };
+    expect(failure).toMatchObject([{ err: "Backup failed: signal: killed" }]);
+  });
+
+  test("cut-during ends in the middle, and the client sees it", async () => {
+    fake.setContent(unit, "x".repeat(200_000));
+    order({ kind: "cut-during" });
+    await expect(direct()).rejects.toThrow();
+  });
+});
+
 describe("events", () => {
   test("loseEvents() loses as many as it is told to", async () => {
     const socket = client.socket("/1.0/events?type=operation");

@@ -18,6 +18,8 @@ export type FaultKind =
   | { readonly kind: "answer"; readonly status: number; readonly type: string; readonly body: string }
   /** The work is done, and the JSON of the answer ends in its middle. */
   | { readonly kind: "truncated-json" }
+  /** The stream of a backup ends in good order after so many bytes, as if that were all; its operation fails. */
+  | { readonly kind: "stream-short"; readonly afterBytes: number }
   /** The operation fails without any effect, as it does when the storage is full. */
   | { readonly kind: "operation-fails"; readonly error: string }
   /** The operation's work is done, and it fails all the same. */

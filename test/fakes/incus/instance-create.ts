@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { z } from "zod";
+import { importInstance } from "./backup-routes.ts";
 import type { Context, Host } from "./host.ts";
 import { instanceUrl } from "./instance-routes.ts";
 import { receiveInstance } from "./migrate-routes.ts";
@@ -29,6 +30,7 @@ export type NewInstance = z.infer<typeof NewInstance>;
 
 /** `POST /1.0/instances`: empty, as a copy of an instance or snapshot of this server, or from another one. */
 export function createInstance(context: Context): Reply {
+  if (context.headers["content-type"] === "application/octet-stream") return importInstance(context);
   const asked = context.json(NewInstance);
   requireProject(context.caller, context.host.state, context.project);
   switch (asked.source.type) {
@@ -121,6 +123,7 @@ export function newInstance(context: Context, asked: NewInstance): InstanceRecor
     createdAt: host.now(),
     snapshots: [],
     datasets: [],
+    backups: [],
     content: Buffer.alloc(0),
   };
 }

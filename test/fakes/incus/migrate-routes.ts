@@ -20,7 +20,7 @@ const SourceRequest = z.object({
   target: Peer.nullish(),
 });
 
-export const SinkSource = Peer.extend({
+const SinkSource = Peer.extend({
   mode: z.string().default(""),
   refresh: z.boolean().default(false),
   refresh_exclude_older: z.boolean().default(false),

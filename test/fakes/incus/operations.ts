@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import type WebSocket from "ws";
 import type { Generation } from "./generation.ts";
 import { rfc3339Nanos } from "./nanos.ts";
-import { Refusal, statusOf, textOf } from "./reply.ts";
+import { Refusal, textOf } from "./reply.ts";
 
 const STATUS = {
   Running: 103,
@@ -184,11 +184,6 @@ export class Operations {
     }, this.#around.forgetAfterMs);
     this.#timers.add(timer);
   }
-}
-
-/** The body of a wait on an operation that has failed: an error on older servers, the operation on newer ones. */
-export function failureStatus(operation: Operation): number {
-  return statusOf(operation.error);
 }
 
 function withResolvers(): { promise: Promise<void>; resolve: () => void } {

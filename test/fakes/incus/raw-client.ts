@@ -44,6 +44,13 @@ export class RawClient {
     };
   }
 
+  /** Sends and receives what is no JSON. */
+  async bytes(method: Dispatcher.HttpMethod, path: string, headers: Record<string, string>, body?: Buffer | string) {
+    const options = { method, headers, dispatcher: this.#agent };
+    const reply = await request(`${this.server.url}${path}`, body === undefined ? options : { ...options, body });
+    return { status: reply.statusCode, headers: reply.headers, bytes: Buffer.from(await reply.body.arrayBuffer()) };
+  }
+
   /** What a GET finds. */
   async get(path: string): Promise<unknown> {
     return (await this.call("GET", path)).body.metadata;

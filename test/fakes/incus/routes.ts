@@ -1,3 +1,4 @@
+import { backupRoutes } from "./backup-routes.ts";
 import { certificateRoutes } from "./certificate-routes.ts";
 import type { Route } from "./host.ts";
 import { instanceRoutes } from "./instance-routes.ts";
@@ -12,6 +13,7 @@ export const ROUTES: readonly Route[] = [
   ...serverRoutes,
   ...certificateRoutes,
   ...operationRoutes,
+  ...backupRoutes,
   ...instanceSnapshotRoutes,
   ...instanceRoutes,
   ...volumeSnapshotRoutes,

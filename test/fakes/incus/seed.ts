@@ -85,6 +85,7 @@ function common(host: Host, seed: UnitSeed): Omit<VolumeRecord, "kind" | "pool" 
     createdAt: seed.createdAt === undefined ? inThePast(host.now(), seed) : dateOf(seed.createdAt),
     snapshots: [],
     datasets: [],
+    backups: [],
     content: bytesOf(seed.content ?? `${seed.name} at its head`),
   };
 }

@@ -42,7 +42,7 @@ export function renameSnapshot(unit: UnitRecord, snapshot: SnapshotRecord, name:
   snapshot.name = name;
 }
 
-export function datasetOf(unit: UnitRecord, name: string): Dataset | undefined {
+function datasetOf(unit: UnitRecord, name: string): Dataset | undefined {
   return unit.datasets.find((dataset) => dataset.name === name);
 }
 

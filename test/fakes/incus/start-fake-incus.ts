@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { createServer, type Server } from "node:https";
 import type { Socket } from "node:net";
 import { TLSSocket } from "node:tls";
@@ -22,6 +21,7 @@ import {
   type ProfileSeed,
   type TrustOptions,
 } from "./options.ts";
+import { digestOf, plainState } from "./plain-state.ts";
 import { ROUTES } from "./routes.ts";
 import { addInstance, addVolume, bytesOf, type InstanceSeed, type VolumeSeed } from "./seed.ts";
 import { dropSnapshot, takeSnapshot } from "./snapshot-store.ts";
@@ -160,7 +160,7 @@ export class FakeIncus {
   digest(unit: Unit, snapshot?: string): string | undefined {
     const { content, datasets } = this.#unit(unit);
     const bytes = snapshot === undefined ? content : datasets.find((dataset) => dataset.name === snapshot)?.content;
-    return bytes === undefined ? undefined : createHash("sha256").update(bytes).digest("hex");
+    return bytes === undefined ? undefined : digestOf(bytes);
   }
 
   /** The names that the database lists, oldest first. */
@@ -196,9 +196,7 @@ export class FakeIncus {
 
   /** Everything that is stored, as plain data: the same before and after means that nothing was changed. */
   state(): unknown {
-    const { units, certificates, projects, profiles } = this.#host.state;
-    const plain = { units: [...units], certificates: [...certificates.keys()], projects: [...projects], profiles };
-    return JSON.parse(JSON.stringify(plain, (_, value) => (typeof value === "bigint" ? value.toString() : value)));
+    return plainState(this.#host.state);
   }
 
   /** The server's own deletion of what has expired, which a real one does each minute. */

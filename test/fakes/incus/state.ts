@@ -28,6 +28,14 @@ export type Dataset = {
   readonly content: Buffer;
 };
 
+/** A unit as a file, kept on the server until it is deleted. */
+export type BackupRecord = {
+  readonly name: string;
+  readonly createdAt: Nanos;
+  readonly snapshotless: boolean;
+  readonly file: Buffer;
+};
+
 type CommonRecord = {
   readonly project: string;
   name: string;
@@ -39,6 +47,7 @@ type CommonRecord = {
   /** Oldest first, as they were made. */
   snapshots: SnapshotRecord[];
   datasets: Dataset[];
+  backups: BackupRecord[];
   /** The live head. */
   content: Buffer;
 };
@@ -114,7 +123,7 @@ export function emptyState(): State {
 }
 
 /** A record's unit. */
-export function unitOf(record: UnitRecord): Unit {
+function unitOf(record: UnitRecord): Unit {
   const { project, name } = record;
   return record.kind === "instance"
     ? { kind: "instance", project, name }

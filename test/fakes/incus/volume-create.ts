@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { importVolume } from "./backup-routes.ts";
 import type { Context } from "./host.ts";
 import { contentOf } from "./instance-create.ts";
 import { receiveVolume } from "./migrate-routes.ts";
@@ -24,6 +25,7 @@ export type NewVolume = z.infer<typeof NewVolume>;
 
 /** `POST …/volumes/custom`: empty, as a copy of a volume or snapshot of this server, or from another one. */
 export function createVolume(context: Context): Reply {
+  if (context.headers["content-type"] === "application/octet-stream") return importVolume(context);
   const { host } = context;
   requireProject(context.caller, host.state, context.project);
   const asked = context.json(NewVolume);
@@ -81,6 +83,7 @@ export function newVolume(context: Context, asked: NewVolume): VolumeRecord {
     createdAt: host.now(),
     snapshots: [],
     datasets: [],
+    backups: [],
     content: Buffer.alloc(0),
   };
 }
