@@ -1,12 +1,12 @@
-import { Pool } from "undici";
+import { Client } from "undici";
 import type WebSocket from "ws";
 import type { Clock } from "../model/ports.ts";
 import { type Answer, readAnswer } from "./answer.ts";
 import { DeadlineError, withDeadline } from "./deadline.ts";
 import { exchange, type Request } from "./exchange.ts";
-import { limiter } from "./limiter.ts";
 import { withRetries } from "./retry.ts";
 import { type Credentials, type Dial, pinnedDial } from "./tls.ts";
+import { takeTurns } from "./turns.ts";
 import { unanswered } from "./unreachable.ts";
 import { upgrade } from "./websocket.ts";
 
@@ -48,8 +48,8 @@ const LIMITS: Limits = {
   replyBytes: 256 * 1024 * 1024,
 };
 
-/** Longer than any pause of a run, so that a connection is made once. The server does not end idle ones. */
-const KEEP_ALIVE_MS = 600_000;
+/** A server ends a connection that was idle for 30 s; one that is about to be ended must not be given a request. */
+const KEEP_ALIVE_MS = 25_000;
 
 export type ConnectionOptions = {
   readonly host: string;
@@ -67,13 +67,13 @@ export function openConnection({ host, url, credentials, clock, limits: lower }:
   const closing = new AbortController();
   const count = { http: 0, websocket: 0 };
   const websockets = new Set<WebSocket>();
-  const pool = pinnedPool(address.url.origin, limits.connections, async () => {
+  const dialCounted = async () => {
     const socket = await dial(closing.signal);
     count.http += 1;
     return socket;
-  });
-  // A request's time begins when it can be sent, so its turn is waited for outside the deadline.
-  const inTurn = limiter(limits.connections);
+  };
+  const clients = Array.from({ length: limits.connections }, () => pinnedClient(address.url.origin, dialCounted));
+  const inTurn = takeTurns(clients);
 
   return {
     host,
@@ -81,10 +81,14 @@ export function openConnection({ host, url, credentials, clock, limits: lower }:
     request(request, signal) {
       const asked = { host, method: request.method, path: request.path };
       const timeoutMs = request.timeoutMs ?? limits.requestTimeoutMs;
-      const send = (both: AbortSignal) => exchange(pool, address, request, limits.replyBytes, both);
+      // A request's time begins when it can be sent: its turn is waited for outside the deadline.
+      const send = (client: Client) => {
+        const exchanged = (both: AbortSignal) => exchange(client, address, request, limits.replyBytes, both);
+        return withDeadline(timeoutMs, signal, exchanged);
+      };
       const options = { idempotent: request.method === "GET", startupMs: limits.startupMs, clock };
       return withRetries(options, signal, async () => {
-        const reply = await inTurn(() => withDeadline(timeoutMs, signal, send), signal).catch((cause) => {
+        const reply = await inTurn(send, signal).catch((cause) => {
           throw cause instanceof DeadlineError ? unanswered(address, `${asked.method} ${asked.path}`, cause) : cause;
         });
         return readAnswer(asked, reply);
@@ -103,15 +107,17 @@ export function openConnection({ host, url, credentials, clock, limits: lower }:
     async close() {
       closing.abort();
       for (const websocket of websockets) websocket.terminate();
-      await pool.destroy();
+      await Promise.all(clients.map((client) => client.destroy()));
     },
   };
 }
 
-/** At most so many connections, each compared with the pin before undici sees it, and none used by two at a time. */
-function pinnedPool(origin: string, connections: number, dial: () => ReturnType<Dial>): Pool {
-  return new Pool(origin, {
-    connections,
+/**
+ * One connection, made when it is first needed and compared with the pin before undici sees it. As they take turns, none
+ * is idle for long enough to be ended as long as anything is asked now and then.
+ */
+function pinnedClient(origin: string, dial: () => ReturnType<Dial>): Client {
+  return new Client(origin, {
     pipelining: 1,
     keepAliveTimeout: KEEP_ALIVE_MS,
     keepAliveMaxTimeout: KEEP_ALIVE_MS,

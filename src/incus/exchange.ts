@@ -1,4 +1,4 @@
-import { errors, type Pool } from "undici";
+import { type Client, type Dispatcher, errors } from "undici";
 import { AgentError } from "../model/errors.ts";
 import { type Asked, badReply, type Reply } from "./answer.ts";
 import type { Address } from "./tls.ts";
@@ -19,18 +19,18 @@ export type Request = {
   readonly timeoutMs?: number;
 };
 
-type Response = Awaited<ReturnType<Pool["request"]>>;
+type Response = Dispatcher.ResponseData;
 
 /** One request and its reply, whatever it says. The signal carries the deadline. */
 export async function exchange(
-  pool: Pool,
+  client: Client,
   address: Address,
   request: Request,
   mostBytes: number,
   signal: AbortSignal,
 ): Promise<Reply> {
   const asked = { host: address.host, method: request.method, path: request.path };
-  const response = await pool.request(wireRequest(request, signal)).catch((cause) => {
+  const response = await client.request(wireRequest(request, signal)).catch((cause) => {
     throw failure(address, asked, cause);
   });
   const text = await bodyText(asked, response, mostBytes).catch((cause) => {

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { IncusRefusal } from "../model/errors.ts";
 import type { Snapshot } from "../model/snapshot.ts";
 import type { Instance, Network, Pool, Profile, Project, ServerFacts, Volume } from "../model/state.ts";
+import { MINUTE_MS } from "../model/time.ts";
 import { type InstanceUnit, type Unit, unitId } from "../model/unit.ts";
 import { readMetadata } from "./answer.ts";
 import type { Connection } from "./connection.ts";
@@ -9,6 +10,8 @@ import { DeviceMap, InstanceSchema, instanceOf, SnapshotSchema, Strings, snapsho
 import { unitAt, unitPath, volumesPath } from "./unit-path.ts";
 import { flatVolumesOf, fullVolumesOf, VolumeSchema } from "./volumes.ts";
 
+/** Servers gather the state of all that runs, which takes its time where that is much. */
+const LIST_MS = 10 * MINUTE_MS;
 const EVERYWHERE = { "all-projects": "true" } as const;
 const WITH_FIELDS = { recursion: "1" } as const;
 const WITH_SNAPSHOTS = { recursion: "2" } as const;
@@ -41,7 +44,7 @@ async function read<T>(
   schema: z.ZodType<T>,
   signal: AbortSignal,
 ): Promise<T> {
-  const answer = await connection.request({ method: "GET", path, query }, signal);
+  const answer = await connection.request({ method: "GET", path, query, timeoutMs: LIST_MS }, signal);
   return readMetadata({ host: connection.host, method: "GET", path }, answer, schema);
 }
 

@@ -13,6 +13,8 @@ export type Look =
   /** The server could not be asked. */
   | { readonly state: "lost"; readonly why: string };
 
+/** An end is remembered for seconds only, so that an answer that is late is of no use. */
+const LOOK_MS = 20_000;
 const SUCCESS = 200;
 const CANCELLED = 401;
 /** What servers before 6.0.5 and 6.12 say in place of "still running"; as part of a longer text it is a failure. */
@@ -26,15 +28,11 @@ export async function look(
   signal: AbortSignal,
 ): Promise<Look> {
   const path = `/1.0/operations/${encodeURIComponent(id)}`;
-  const asked = { host: connection.host, method: "GET", path };
+  const asked = { host: connection.host, method: "GET", path } as const;
+  const where =
+    waitSeconds === undefined ? { path } : { path: `${path}/wait`, query: { timeout: String(waitSeconds) } };
   try {
-    const answer =
-      waitSeconds === undefined
-        ? await connection.request({ method: "GET", path }, signal)
-        : await connection.request(
-            { method: "GET", path: `${path}/wait`, query: { timeout: String(waitSeconds) } },
-            signal,
-          );
+    const answer = await connection.request({ method: "GET", ...where, timeoutMs: LOOK_MS }, signal);
     if (answer.kind !== "error") return lookOf(readMetadata(asked, answer, Operation));
     if (waitSeconds === undefined) throw badReply(asked, "an error under an HTTP status of success");
     if (answer.reason === WAIT_IS_OVER) return { state: "running", operation: undefined };

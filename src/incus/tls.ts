@@ -19,6 +19,8 @@ export type Dial = (signal: AbortSignal) => Promise<TLSSocket>;
 export type PeekedCertificate = { readonly pem: string; readonly fingerprint: string };
 
 const CONNECT_TIMEOUT_MS = 10_000;
+/** A peer that vanished without a word is noticed, on connections that are silent for hours too. */
+const PROBE_AFTER_MS = 30_000;
 
 /**
  * Connections to the pinned server. The peer's certificate is compared before the socket is handed over, so that not
@@ -95,6 +97,7 @@ async function handshake(
     rejectUnauthorized: false,
     ...(isIP(host) === 0 ? { servername: host } : {}),
   });
+  socket.setKeepAlive(true, PROBE_AFTER_MS);
   try {
     return await withDeadline(timeoutMs, signal, () => connected(socket));
   } catch (cause) {

@@ -1,4 +1,6 @@
 import { expect, test } from "vitest";
+import type { Operation } from "../../src/incus/answer.ts";
+import type { IncusServer } from "../../src/incus/server.ts";
 import { makeCertificate } from "../incus/certificates.ts";
 import { crashDaemon, restartDaemon } from "../lab/faults.ts";
 import { GENERATIONS, openLab } from "../lab/lab.ts";
@@ -38,6 +40,29 @@ test.each(GENERATIONS)(
     }
   },
 );
+
+test("a wait of half a minute keeps all connections, though servers end idle ones in that time", async ({ signal }) => {
+  const waits = GENERATIONS.map(async (generation) => {
+    const daemon = lab.incus[generation].source;
+    const scratch = await openScratch(daemon);
+    try {
+      await createInstance(daemon, { project: scratch.project, name: "a" });
+      const server = await openTrusted(daemon);
+      const four = () => Promise.all(Array.from({ length: 4 }, () => server.projects(signal)));
+      await four();
+      const begun = await beginMigration(server, scratch.project, signal);
+      const ended = await server.operations.waitFor(begun, {}, signal);
+      await four();
+      return { ended, handshakes: server.connection.handshakes() };
+    } finally {
+      await scratch.close();
+    }
+  });
+  for (const { ended, handshakes } of await Promise.all(waits)) {
+    expect(ended).toMatchObject({ state: "failure", reason: expect.stringContaining("control connection") });
+    expect(handshakes).toEqual({ http: 4, websocket: 1 });
+  }
+});
 
 test.each(GENERATIONS)("Incus %s: another server than the pinned one is not spoken to", async (generation) => {
   const { signal } = new AbortController();
@@ -94,3 +119,12 @@ test.each(GENERATIONS)(
     }
   },
 );
+
+/** The source of a copy that nobody takes: it waits for half a minute, and fails. */
+async function beginMigration(server: IncusServer, project: string, signal: AbortSignal): Promise<Operation> {
+  const body = { migration: true, live: false, name: "" };
+  const path = "/1.0/instances/a";
+  const begun = await server.connection.request({ method: "POST", path, query: { project }, body }, signal);
+  if (begun.kind !== "async") throw new Error(`a migration began with ${begun.kind}`);
+  return begun.operation;
+}

@@ -17,6 +17,18 @@ test("500 requests at once make four handshakes, and later ones none", async ({ 
   expect(server.requests).toHaveLength(501);
 });
 
+test("connections take turns, so that none of them is idle for long", async ({ signal }) => {
+  const used = new Map<unknown, number>();
+  const server = await serve(({ request, response }) => {
+    used.set(request.socket, (used.get(request.socket) ?? 0) + 1);
+    sync(response, []);
+  });
+  const connection = connectTo(server);
+  await Promise.all(Array.from({ length: 4 }, () => connection.request(get, signal)));
+  for (let i = 0; i < 8; i += 1) await connection.request(get, signal);
+  expect([...used.values()]).toEqual([3, 3, 3, 3]);
+});
+
 test("request() sends method, query, body, tag and headers, and gives the tag and the place back", async ({
   signal,
 }) => {
