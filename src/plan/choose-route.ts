@@ -210,7 +210,7 @@ type TakenBack = UnprovenTail & { readonly left: readonly Snapshot[]; readonly c
 
 /** The replica without what no run has proven, as far as something to build on is left of it. */
 function takenBack({ pair, replica, all, storage }: Found, trusted: boolean): TakenBack {
-  const { retracts, doubtful } = trusted ? NOTHING_UNPROVEN : unprovenTail(replica, all);
+  const { retracts, doubtful } = trusted ? NOTHING_UNPROVEN : unprovenTail(replica, all, pair.job.history);
   if (retracts.length === 0) return { retracts, doubtful, left: replica.snapshots, comparison: all };
   const without = (gone: readonly Removal[]) => {
     const names = new Set(gone.map(({ name }) => name));

@@ -18,12 +18,7 @@ export function keptHistory(
       hint: `Rename ${again.name} on the source`,
     };
   const guids = storage.zfs ? rememberedGuids(config) : undefined;
-  const unknown = targetOnly.filter(({ name }) => guids !== undefined && guids[name] === undefined);
-  if (unknown.length > 0)
-    return {
-      why: `a refresh would destroy ${unknown.map(({ name }) => name).join(", ")}: the ZFS GUID is not known`,
-      hint: "Copy these snapshots to objects of their own on the target, then delete them from the replica",
-    };
+  // One that is not remembered is asked of the target before anything is sent.
   return {
     keep: targetOnly.map(({ name, createdAtExact }) => ({ name, createdAtExact, guid: guids?.[name] })),
   };

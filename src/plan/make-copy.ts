@@ -35,14 +35,14 @@ export type MadeCopy = {
 /** The transfer of a workload. What a new replica would be made with goes along with every refresh, which ignores it. */
 export function makeCopy(pair: Pair, { name, pool, isNew, keep, sends }: Transfer, context: CopyContext): MadeCopy {
   const { mode, targetMember } = pair.job;
-  const { index, orders, volumeTargets } = context;
+  const { index, volumeTargets } = context;
   const placed = isNew && index.target.facts.clustered;
   const common = {
     mode,
     member: placed ? targetMember : undefined,
     keep,
     sends,
-    bytesPerSecond: mode === "relay" ? orders.bytesPerSecond : undefined,
+    bytesPerSecond: undefined,
   };
   const warnings = isNew && !placed && targetMember !== undefined ? [memberIgnored(pair, targetMember)] : [];
   const marks = replicaMarks(pair, index);

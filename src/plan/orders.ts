@@ -14,8 +14,6 @@ export type Orders = {
   readonly reseed?: readonly string[];
   /** Leave all snapshots where they are, on both sides. */
   readonly withoutPruning?: boolean;
-  /** Relay only. */
-  readonly bytesPerSecond?: number | undefined;
 };
 
 /** A name that means no workload is a slip of the pen, and the run that was wanted is not this one. */

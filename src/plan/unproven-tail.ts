@@ -1,3 +1,4 @@
+import type { History } from "../model/job.ts";
 import { MARKS } from "../model/marks.ts";
 import type { Removal } from "../model/plan.ts";
 import { isOwnSnapshotName } from "../model/snapshot.ts";
@@ -15,14 +16,14 @@ export type UnprovenTail = {
  * The newest snapshots of a replica that no run has proven: one that died in the middle, and the servers with it, may
  * have left their records without their content, which no listing shows. The source still has them to send again.
  */
-export function unprovenTail(replica: Workload, { common }: Comparison): UnprovenTail {
+export function unprovenTail(replica: Workload, { common }: Comparison, history: History): UnprovenTail {
   const onSource = new Set(common.map(({ name }) => name));
   const newer = newerThanProven(replica);
   const end = newer.findIndex((name) => !isOwnSnapshotName(name) || !onSource.has(name));
   const tail = end < 0 ? newer : newer.slice(0, end);
   return {
     retracts: tail.map((name) => ({ name, reasons: ["no run has proven it; it is sent again"] })),
-    doubtful: end < 0 ? [] : newer.slice(end).filter((name) => onSource.has(name)),
+    doubtful: end < 0 ? [] : newer.slice(end).filter((name) => history === "keep" || onSource.has(name)),
   };
 }
 

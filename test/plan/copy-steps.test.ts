@@ -160,15 +160,6 @@ test("makePlan() names a member for new replicas in a cluster, and says where th
   expect(alone.warnings).toMatchObject([{ code: "member.ignored" }]);
 });
 
-test("makePlan() limits the rate of relays only", () => {
-  const state = stateOf({ instances: [instance("web1"), instance("web2")] });
-  const made = plan([job("web1", { mode: "relay" }), job("web2")], state, { bytesPerSecond: 1000 });
-  expect(made.steps.flatMap((step) => (step.kind === "copy" ? [step.copy.bytesPerSecond] : []))).toEqual([
-    1000,
-    undefined,
-  ]);
-});
-
 test("makePlan() takes back unproven snapshots newest first, and sends them again", () => {
   const web1 = instance("web1", { snapshots: HISTORY });
   const replica = replicaOf(web1, { config: { "user.iab.last": own(72).name } });

@@ -147,8 +147,7 @@ export class Simulator {
     const onSource = new Set(this.source.map(({ snapshot }) => keyOf(snapshot)));
     const kept = new Set(step.copy.keep.map(({ name }) => name));
     for (const { name, guid } of step.copy.keep)
-      if (this.setting.storage.startsWith("zfs") && guid !== `guid-${name}`)
-        this.wrongs.push(`a wrong GUID for ${name}`);
+      if (guid !== undefined && guid !== `guid-${name}`) this.wrongs.push(`a wrong GUID for ${name}`);
     const common = replica.held.filter(({ snapshot }) => onSource.has(keyOf(snapshot)));
     const latest = Math.max(...common.map(({ snapshot }) => second(snapshot)));
     const there = new Set(replica.held.map(({ snapshot }) => snapshot.name));
