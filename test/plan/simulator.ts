@@ -60,7 +60,9 @@ export class Simulator {
   takeForeign(): void {
     this.now += 3 * SECOND_MS;
     this.content += 1;
-    this.source.push({ snapshot: this.dated(`manual-${this.content}`), content: this.content });
+    // By name as by age: other orders can be more than btrfs can send.
+    const name = `manual-${String(this.content).padStart(4, "0")}`;
+    this.source.push({ snapshot: this.dated(name), content: this.content });
   }
 
   /** Somebody deletes one of the source's snapshots, by its place modulo their number. */
