@@ -12,6 +12,16 @@ const banner = [
   "const require = iabCreateRequire(import.meta.url);",
 ].join("\n");
 
+// Zod brings its messages in fifty languages; ours are written in one.
+const englishOnly = {
+  name: "english-only",
+  setup(bundler) {
+    bundler.onLoad({ filter: /zod[\\/]v4[\\/]locales[\\/]index\.js$/ }, () => ({
+      contents: 'export { default as en } from "./en.js";',
+    }));
+  },
+};
+
 await build({
   entryPoints: ["src/main.ts"],
   outfile,
@@ -24,6 +34,7 @@ await build({
   legalComments: "none",
   define: { IAB_VERSION: JSON.stringify(version) },
   banner: { js: banner },
+  plugins: [englishOnly],
   logLevel: "warning",
 });
 await chmod(outfile, 0o755);

@@ -1,4 +1,3 @@
-import { connect } from "./cli/connect.ts";
 import { runCli } from "./cli/run-cli.ts";
 import { systemClock } from "./system/clock.ts";
 import { openConsole } from "./system/console.ts";
@@ -29,7 +28,8 @@ for (const stream of [stdout, stderr]) {
 const exitCode = await runCli(process.argv.slice(2), {
   print: out.print,
   printError: out.printError,
-  connect,
+  // Loaded on demand: what speaks to servers takes longer to start than all the rest.
+  connect: async (config, path, world) => (await import("./cli/connect.ts")).connect(config, path, world),
   open: ({ level, format }) => ({
     clock: systemClock,
     files: systemFiles,

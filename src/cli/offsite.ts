@@ -7,7 +7,6 @@ import type { MaintenanceWindow, OffsiteConfig } from "../model/offsite.ts";
 import { windowText } from "../render/window-text.ts";
 import { windowState } from "../windows/window-state.ts";
 import type { Actions, Context } from "./command.ts";
-import { connectTo } from "./connect.ts";
 import { EXIT } from "./exit.ts";
 import { findConfig } from "./find-config.ts";
 import { parseTime } from "./parse-time.ts";
@@ -52,6 +51,7 @@ async function windowsOf({ globals, world }: Context): Promise<Windows> {
   if (offsite.maintenanceWindows !== "incusos") {
     return { windows: offsite.maintenanceWindows, zone: offsite.timeZone ?? zoneOfThisMachine() };
   }
+  const { connectTo } = await import("./connect.ts");
   const server = await connectTo(hostOf(offsite), config, path, world);
   try {
     return await readHostWindows(server.connection, world.signal);

@@ -1,4 +1,3 @@
-import { request } from "undici";
 import type { Clock } from "../model/ports.ts";
 
 /** One message to a notification service. */
@@ -38,6 +37,8 @@ type Attempt =
 
 async function attempt({ url, body, headers = {} }: Message, deadline: AbortSignal): Promise<Attempt> {
   try {
+    // Loaded on demand: most runs have nobody to tell.
+    const { request } = await import("undici");
     const signal = AbortSignal.any([deadline, AbortSignal.timeout(TRY_AT_MOST_MS)]);
     const answer = await request(url, { method: "POST", body, headers, signal });
     // Nothing in the answer is of use, but the connection is only free once it has been read.
