@@ -41,7 +41,7 @@ export function addGlobals(command: Command): Command {
     )
     .addOption(new Option("--log-format <format>", "how to log").choices(["auto", "json", "pretty"]).default("auto"))
     .addOption(new Option("-f, --format <format>", "how to print the result").choices([...FORMATS]).default("table"))
-    .option("--quiet", "print no result on stdout, log warnings and errors only", false)
+    .option("--quiet", "no progress, no log below warnings, no report of a run that went well", false)
     .option("--no-progress", "show no progress");
 }
 

@@ -5,6 +5,7 @@ import { onboardCommand } from "./onboard.ts";
 import { retentionCommand } from "./retention.ts";
 import { planCommand, runCommand } from "./run.ts";
 import { schemaCommand } from "./schema.ts";
+import { statusCommand } from "./status.ts";
 
 declare const IAB_VERSION: string;
 
@@ -15,6 +16,7 @@ export function program(actions: Actions): Command {
     .version(typeof IAB_VERSION === "undefined" ? "development" : IAB_VERSION, "--version", "print the version")
     .addCommand(runCommand(actions), { isDefault: true })
     .addCommand(planCommand(actions))
+    .addCommand(statusCommand(actions))
     .addCommand(onboardCommand(actions))
     .addCommand(offsiteCommand(actions))
     .addCommand(retentionCommand(actions))

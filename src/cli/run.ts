@@ -3,7 +3,6 @@ import { z } from "zod";
 import type { Config } from "../config/config.ts";
 import { jobsOf } from "../config/jobs-of.ts";
 import { looseEnds } from "../config/loose-ends.ts";
-import { parseConfig } from "../config/parse-config.ts";
 import { actOn } from "../execute/act-on.ts";
 import { executePlan } from "../execute/execute-plan.ts";
 import { survey } from "../inventory/survey.ts";
@@ -23,6 +22,7 @@ import { findConfig } from "./find-config.ts";
 import { withNotices } from "./notices.ts";
 import { printPlan, printReport } from "./print.ts";
 import { watchProgress } from "./progress.ts";
+import { withConfiguredServers, withServers } from "./with-servers.ts";
 
 const PlanFlags = z.object({
   iOSfix: z.boolean(),
@@ -80,11 +80,8 @@ function also(name: string, names: readonly string[]): string[] {
 
 /** Decides everything, prints it and changes nothing. */
 export async function plan(args: PlanArgs, context: Context): Promise<number> {
-  const { world, globals } = context;
-  const startedAt = world.clock.now();
-  const path = await findConfig(globals.config, world);
-  const config = parseConfig(await world.files.read(path, world.signal));
-  return withServers(config, path, context, async (servers) => {
+  const startedAt = context.world.clock.now();
+  return withConfiguredServers(context, async (config, servers) => {
     const { whole } = await decide(config, servers, startedAt, args, context);
     printPlan(whole, context);
     return exitCodeOfPlan(whole, args);
@@ -156,18 +153,4 @@ function withLooseEnds(plan: Plan, config: Config): Plan {
 function onlyPruning(plan: Plan): Plan {
   const steps = plan.steps.filter((step) => step.kind === "prune" && !isRetraction(step));
   return { ...plan, steps, skipped: [], warnings: [] };
-}
-
-async function withServers<T>(
-  config: Config,
-  path: string,
-  { world, connect }: Context,
-  work: (servers: Servers) => Promise<T>,
-): Promise<T> {
-  const servers = await connect(config, path, world);
-  try {
-    return await work(servers);
-  } finally {
-    await servers.close();
-  }
 }

@@ -1,4 +1,3 @@
-import { parseConfig } from "../config/parse-config.ts";
 import { AgentError } from "../model/errors.ts";
 import type { Side } from "../model/job.ts";
 import type { ServerReader } from "../model/ports.ts";
@@ -7,16 +6,13 @@ import type { Workload } from "../model/state.ts";
 import { unitLabel } from "../model/unit.ts";
 import { isMeant } from "../model/workload-name.ts";
 import type { Context } from "./command.ts";
-import { findConfig } from "./find-config.ts";
+import { withConfiguredServers } from "./with-servers.ts";
 
 /** The snapshots of one workload as a server of the configuration lists them, oldest first. */
 export async function snapshotsOn(side: Side, typed: string, context: Context): Promise<readonly Snapshot[]> {
-  const { world, globals, connect } = context;
-  const path = await findConfig(globals.config, world);
-  const config = parseConfig(await world.files.read(path, world.signal));
-  const servers = await connect(config, path, world);
-  try {
-    const meant = (await workloadsOn(servers[side], world.signal)).filter((workload) => isMeant(workload, typed));
+  return withConfiguredServers(context, async (config, servers) => {
+    const all = await workloadsOn(servers[side], context.world.signal);
+    const meant = all.filter((workload) => isMeant(workload, typed));
     const [workload, ...others] = meant;
     if (workload !== undefined && others.length === 0) return workload.snapshots;
     const host = config.hosts[side].name;
@@ -24,9 +20,7 @@ export async function snapshotsOn(side: Side, typed: string, context: Context): 
     throw new AgentError("usage", `Cannot tell which workload ${typed} is: ${problem}`, {
       hint: "Name one as web1, project/web1, pool/volume or project/pool/volume",
     });
-  } finally {
-    await servers.close();
-  }
+  });
 }
 
 async function workloadsOn(server: ServerReader, signal: AbortSignal): Promise<readonly Workload[]> {

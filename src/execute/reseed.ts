@@ -10,6 +10,8 @@ import type { Done } from "./execute-plan.ts";
 import { prove } from "./prove.ts";
 
 const REPLACE_DEADLINE_MS = 5 * MINUTE_MS;
+// The name of an instance has at most 63 characters.
+const LONGEST_STEM = 55;
 
 /** Makes a fresh copy beside the old replica and proves it; only then the old one gives way, and goes last. */
 export async function reseed(
@@ -30,7 +32,7 @@ export async function reseed(
 
 async function replace(step: ReseedStep, target: Server, deadline: AbortSignal): Promise<void> {
   const old = step.replaces;
-  const aside = { ...old, name: step.keepAs ?? `${old.name}-iab-old` };
+  const aside = { ...old, name: step.keepAs ?? `${old.name.slice(0, LONGEST_STEM)}-iab-old` };
   const users = old.kind === "volume" ? await usersOf(old, target, deadline) : [];
   await target.rename(old, aside.name, deadline);
   const [renamed] = await Promise.allSettled([target.rename(step.copy.target, old.name, deadline)]);

@@ -1,0 +1,80 @@
+import { type Job, SIDES, type Side, unitOn } from "../model/job.ts";
+import { MARKS } from "../model/marks.ts";
+import { isOwnSnapshotName, type Snapshot } from "../model/snapshot.ts";
+import type { State, Workload } from "../model/state.ts";
+import type { Stock, StockRow, Taken, Uncovered } from "../model/stock.ts";
+import type { EpochMs } from "../model/time.ts";
+import { type Unit, unitId } from "../model/unit.ts";
+import { byAge } from "./compare-snapshots.ts";
+import { indexState, type ServerIndex } from "./index-state.ts";
+import { sourceMark } from "./judge-replica.ts";
+import { type Pair, pairUp } from "./pair-up.ts";
+
+/** What there is of every workload on both sides, and what the configuration leaves uncovered. */
+export function takeStock(jobs: readonly Job[], state: State, now: EpochMs): Stock {
+  const index = indexState(state);
+  const { pairs } = pairUp(jobs, index);
+  return {
+    at: now,
+    rows: pairs.flatMap((pair) => SIDES.map((side) => rowOf(pair, side, now))),
+    uncovered: [...uncoveredOnSource(index.source, pairs), ...orphansOnTarget(index.target, pairs, sourceMarks())],
+  };
+
+  function sourceMarks(): { readonly known: ReadonlySet<string>; readonly host: string } {
+    return { known: new Set(pairs.map((pair) => sourceMark(pair, index))), host: index.source.facts.host };
+  }
+}
+
+function rowOf(pair: Pair, side: Side, now: EpochMs): StockRow {
+  const found: Workload | undefined = side === "source" ? pair.source : pair.replica;
+  const own = byAge(found?.snapshots ?? []).filter(({ name }) => isOwnSnapshotName(name));
+  const newest = taken(own.at(-1));
+  const proven = side === "target" ? taken(own.find(({ name }) => name === found?.config[MARKS.last])) : undefined;
+  const measured = side === "source" ? newest : proven;
+  return {
+    workload: pair.job.source,
+    side,
+    unit: unitOn(pair.job, side),
+    exists: found !== undefined,
+    newest,
+    proven,
+    lagMs: measured === undefined ? undefined : Math.max(0, now - measured.at),
+    own: own.length,
+    foreign: (found?.snapshots.length ?? 0) - own.length,
+    sizeBytes: undefined,
+  };
+}
+
+function taken(snapshot: Snapshot | undefined): Taken | undefined {
+  return snapshot && { name: snapshot.name, at: snapshot.createdAt };
+}
+
+function uncoveredOnSource({ instances, volumes }: ServerIndex, pairs: readonly Pair[]): Uncovered[] {
+  const covered = new Set(pairs.map(({ job }) => unitId(job.source)));
+  return [...instances.values(), ...volumes.values()]
+    .filter((workload) => !covered.has(unitId(workload)))
+    .map((workload) => ({ side: "source", unit: unitOf(workload), why: "the configuration does not name it" }));
+}
+
+/** Replicas that we made of this source, and that nothing refreshes any more. */
+function orphansOnTarget(
+  { instances, volumes }: ServerIndex,
+  pairs: readonly Pair[],
+  { known, host }: { readonly known: ReadonlySet<string>; readonly host: string },
+): Uncovered[] {
+  const covered = new Set(pairs.map(({ job }) => unitId(job.target)));
+  return [...instances.values(), ...volumes.values()].flatMap((workload) => {
+    const mark = workload.config[MARKS.source];
+    if (mark === undefined || !mark.startsWith(`${host}:`) || covered.has(unitId(workload))) return [];
+    const why = known.has(mark)
+      ? `it is a replica of ${mark}, which goes elsewhere`
+      : `it is a replica of ${mark}, which the configuration does not name`;
+    return [{ side: "target", unit: unitOf(workload), why }];
+  });
+}
+
+function unitOf(workload: Workload): Unit {
+  const { project, name } = workload;
+  if (workload.kind === "instance") return { kind: "instance", project, name };
+  return { kind: "volume", project, pool: workload.pool, name };
+}
