@@ -1,6 +1,6 @@
 # `make` alone explains itself. Everything a fresh Debian machine lacks is installed by the targets that need it.
 .DEFAULT_GOAL := help
-.PHONY: help check format test unit golden build lab lab-down lab-zfs lab-zfs-down demo install clean
+.PHONY: help check format test unit golden build lab lab-down lab-zfs test-zfs lab-zfs-down demo install clean
 SHELL := /bin/bash
 BIN := node_modules/.bin
 PREFIX ?= /usr/local
@@ -44,6 +44,9 @@ lab-down: ## end the lab and forget what was in it; packages and programs stay c
 
 lab-zfs: ## a machine with real ZFS, plain and encrypted, and four Incus daemons (built once)
 	@lab/zfs/up
+
+test-zfs: node_modules lab-zfs ## what must hold on real ZFS; leaves the machine up (see lab-zfs-down)
+	$(BIN)/vitest run --project zfs
 
 lab-zfs-down: ## end the ZFS machine; what was built stays cached
 	@lab/zfs/down

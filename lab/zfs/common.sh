@@ -3,7 +3,8 @@
 ZFS_SRC=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 TOP=$(cd "$ZFS_SRC/../.." && pwd)
 # The running machine: everything in here goes when it goes down.
-LAB=$TOP/.lab/zfs
+LAB=${IAB_LAB_DIR:-$TOP/.lab}/zfs
+case $LAB in /*) ;; *) LAB=$PWD/$LAB ;; esac
 RUN=$LAB/run
 # What is built once and booted by every lab: image, kernel, saved state.
 if [ -n "${IAB_LAB_CACHE:-}" ]; then CACHE=$IAB_LAB_CACHE/zfs; else CACHE=$LAB/cache; fi

@@ -35,7 +35,7 @@ qemu() {
     forwards+=",hostfwd=tcp:$NET.$((disk + 1)):${PORT[${DAEMONS[$disk]}]}-10.0.2.15:${PORT[${DAEMONS[$disk]}]}"
   done
   # shellcheck disable=SC2046
-  nice -n "${IAB_ZFS_NICE:-5}" qemu-system-x86_64 -name "lab-zfs $folder" $(machine_arguments) \
+  nice -n "${IAB_ZFS_NICE:-0}" qemu-system-x86_64 -name "lab-zfs $folder" $(machine_arguments) \
     -daemonize -pidfile "$folder/qemu.pid" -serial "file:$folder/console.log" -qmp "unix:$folder/qmp.sock,server=on,wait=off" \
     -kernel "$image/vmlinuz" -initrd "$image/initrd.gz" \
     -append "console=ttyS0 quiet loglevel=4 net.ifnames=0 apparmor=0 audit=0 mitigations=off nowatchdog panic=-1 systemd.show_status=0" \
@@ -46,7 +46,7 @@ qemu() {
 
 # The processes of the machine in this folder, by their command line: a pid file could name somebody else's by now.
 machine_pids() {
-  grep -slzxF -- "lab-zfs $1" /proc/[0-9]*/cmdline | xargs -r grep -slzxF qemu-system-x86_64 | cut -d/ -f3
+  grep -slzxF -- "lab-zfs $1" /proc/[0-9]*/cmdline | xargs -r grep -slzxF qemu-system-x86_64 | cut -d/ -f3 || true
 }
 
 # Kills the machine in this folder and waits until the kernel has forgotten it, so that its ports are free.
