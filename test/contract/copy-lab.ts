@@ -10,14 +10,14 @@ import type { Unit } from "../../src/model/unit.ts";
 import { systemClock } from "../../src/system/clock.ts";
 import { makeCertificate } from "../incus/certificates.ts";
 import { call } from "../lab/daemon-api.ts";
-import type { LabDaemon } from "../lab/lab.ts";
+import type { Daemon, LabDaemon } from "../lab/lab.ts";
 import { openScratch } from "../lab/scratch.ts";
 import { removeTrust, trustCertificate } from "../lab/trust.ts";
 
-/** Two daemons of the lab, a project of the test's own on both, and the agent's servers over them. */
-export type CopyLab = {
-  readonly source: LabDaemon;
-  readonly target: LabDaemon;
+/** Two daemons, a project of the test's own on both, and the agent's servers over them. */
+export type CopyLab<D extends Daemon = LabDaemon> = {
+  readonly source: D;
+  readonly target: D;
   readonly project: string;
   readonly servers: Servers;
   /** A copy between the two as a process of its own is told of it. */
@@ -30,19 +30,22 @@ export type CopyLabOptions = {
   readonly sourceUrl?: string;
   readonly targetUrl?: string;
   readonly bytesPerSecond?: () => number | undefined;
+  /** How long an operation may be silent; for machines that are slower than this one. */
+  readonly operationTimeoutMs?: number;
 };
 
-export async function openCopyLab(
-  source: LabDaemon,
-  target: LabDaemon,
+export async function openCopyLab<D extends Daemon>(
+  source: D,
+  target: D,
   options: CopyLabOptions = {},
-): Promise<CopyLab> {
+): Promise<CopyLab<D>> {
   const client = makeCertificate({ name: "iab-test" });
   const scratch = await openScratch(source, target);
   for (const daemon of [source, target]) await trustCertificate(daemon, client.certificate, { name: "iab-test" });
+  const patience = { operationTimeoutMs: options.operationTimeoutMs ?? 60_000 };
   const servers = openServers({
-    source: optionsOf(source, client, options.sourceUrl ?? source.url),
-    target: optionsOf(target, client, options.targetUrl ?? target.url),
+    source: { ...optionsOf(source, client, options.sourceUrl ?? source.url), ...patience },
+    target: { ...optionsOf(target, client, options.targetUrl ?? target.url), ...patience },
     clock: systemClock,
     bytesPerSecond: options.bytesPerSecond ?? (() => undefined),
   });
@@ -60,7 +63,7 @@ export async function openCopyLab(
   };
 }
 
-function hostOf(daemon: LabDaemon): RelayWork["source"] {
+function hostOf(daemon: Daemon): RelayWork["source"] {
   return {
     host: `${daemon.generation}-${daemon.side}`,
     url: daemon.url,
@@ -68,7 +71,11 @@ function hostOf(daemon: LabDaemon): RelayWork["source"] {
   };
 }
 
-function optionsOf(daemon: LabDaemon, client: { certificate: string; key: string }, url: string): ServerOptions {
+function optionsOf(
+  daemon: Daemon,
+  client: { certificate: string; key: string },
+  url: string,
+): Omit<ServerOptions, "operationTimeoutMs"> {
   const pin = readFileSync(daemon.certificate, "utf8");
   const credentials = { certificate: client.certificate, key: new Secret(client.key), pin };
   return {
@@ -76,13 +83,12 @@ function optionsOf(daemon: LabDaemon, client: { certificate: string; key: string
     url,
     credentials,
     clock: systemClock,
-    operationTimeoutMs: 60_000,
   };
 }
 
 /** A unit's snapshots as a daemon lists them, oldest first. */
 export async function snapshotsOf(
-  daemon: LabDaemon,
+  daemon: Daemon,
   unit: Unit,
 ): Promise<{ name: string; createdAt: number; createdAtExact: string }[]> {
   const path =

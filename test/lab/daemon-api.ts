@@ -1,6 +1,6 @@
 import { Agent, request } from "node:http";
 import { z } from "zod";
-import type { LabDaemon } from "./lab.ts";
+import type { Daemon } from "./lab.ts";
 
 // A server of 6.0.4 reports an operation's failure as an error envelope, a newer one inside the operation.
 const Envelope = z.object({
@@ -29,7 +29,7 @@ export class LabRefusal extends Error {
  * Asks a daemon through its unix socket, as root, and waits for the operation if there is one.
  * Gives the metadata of the answer, or of the operation that has ended.
  */
-export async function call(daemon: LabDaemon, method: string, path: string, body?: unknown): Promise<unknown> {
+export async function call(daemon: Daemon, method: string, path: string, body?: unknown): Promise<unknown> {
   const first = await exchange(daemon, method, path, body);
   if (first.type === "sync") return first.metadata;
   const ended = await exchange(daemon, "GET", `${first.operation}/wait`);
@@ -41,11 +41,11 @@ export async function call(daemon: LabDaemon, method: string, path: string, body
 }
 
 /** Asks as `call()` does, but gives the operation as it begins: a token's never ends. */
-export async function begin(daemon: LabDaemon, method: string, path: string, body?: unknown): Promise<unknown> {
+export async function begin(daemon: Daemon, method: string, path: string, body?: unknown): Promise<unknown> {
   return (await exchange(daemon, method, path, body)).metadata;
 }
 
-async function exchange(daemon: LabDaemon, method: string, path: string, body?: unknown) {
+async function exchange(daemon: Daemon, method: string, path: string, body?: unknown) {
   const text = await send(daemon, method, path, body);
   const envelope = Envelope.parse(JSON.parse(text));
   if (envelope.type === "error") {
@@ -54,7 +54,7 @@ async function exchange(daemon: LabDaemon, method: string, path: string, body?: 
   return envelope;
 }
 
-function send(daemon: LabDaemon, method: string, path: string, body: unknown): Promise<string> {
+function send(daemon: Daemon, method: string, path: string, body: unknown): Promise<string> {
   return new Promise((resolve, reject) => {
     const headers = body === undefined ? {} : { "content-type": "application/json" };
     const sent = request({ socketPath: daemon.socket, method, path, headers, agent }, (response) => {

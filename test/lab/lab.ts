@@ -51,6 +51,9 @@ export type LabDaemon = z.infer<typeof DaemonFacts> & {
   readonly lab: string;
 };
 
+/** What speaking to a daemon takes: those of this lab and of the ZFS machine have it in common. */
+export type Daemon = Pick<LabDaemon, "generation" | "side" | "url" | "socket" | "certificate">;
+
 /** The running lab, as `make lab` left it. */
 export type Lab = {
   readonly directory: string;

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { z } from "zod";
 import { call } from "./daemon-api.ts";
-import type { LabDaemon } from "./lab.ts";
+import type { Daemon, LabDaemon } from "./lab.ts";
 
 /** A project of a test's own, of one name on all its servers; `close()` removes it with all that is in it. */
 export type Scratch = { readonly project: string; close(): Promise<void> };
@@ -14,7 +14,7 @@ const FEATURES = {
   "features.storage.buckets": "true",
 };
 
-export async function openScratch(...daemons: LabDaemon[]): Promise<Scratch> {
+export async function openScratch(...daemons: Daemon[]): Promise<Scratch> {
   const project = `test-${randomBytes(4).toString("hex")}`;
   for (const daemon of daemons) await call(daemon, "POST", "/1.0/projects", { name: project, config: FEATURES });
   const close = async () => {
@@ -28,13 +28,13 @@ const Volume = z.object({ name: z.string(), type: z.string(), project: z.string(
 const Named = z.object({ name: z.string() });
 
 /** Removes a project with all that is in it, running and protected instances too. */
-async function removeProject(daemon: LabDaemon, project: string): Promise<void> {
+async function removeProject(daemon: Daemon, project: string): Promise<void> {
   await emptyProject(daemon, project);
   // Never with ?force=true: where a project borrows the profiles of `default`, 6.0.4 then empties those.
   if (project !== "default") await call(daemon, "DELETE", `/1.0/projects/${project}`);
 }
 
-async function emptyProject(daemon: LabDaemon, project: string): Promise<void> {
+async function emptyProject(daemon: Daemon, project: string): Promise<void> {
   const query = `project=${project}`;
   const instances = await call(daemon, "GET", `/1.0/instances?recursion=1&${query}`);
   for (const { name, status, config } of z.array(Instance).parse(instances)) {
@@ -53,7 +53,7 @@ async function emptyProject(daemon: LabDaemon, project: string): Promise<void> {
 
 const Project = z.object({ config: z.record(z.string(), z.string()) });
 
-async function removeProfilesAndImages(daemon: LabDaemon, project: string): Promise<void> {
+async function removeProfilesAndImages(daemon: Daemon, project: string): Promise<void> {
   if (project === "default") return;
   const { config } = Project.parse(await call(daemon, "GET", `/1.0/projects/${project}`));
   if (config["features.profiles"] === "true") await removeProfiles(daemon, project);
@@ -64,13 +64,13 @@ async function removeProfilesAndImages(daemon: LabDaemon, project: string): Prom
   }
 }
 
-async function removeProfiles(daemon: LabDaemon, project: string): Promise<void> {
+async function removeProfiles(daemon: Daemon, project: string): Promise<void> {
   for (const profile of await names(daemon, `/1.0/profiles`, project)) {
     if (profile !== "default") await call(daemon, "DELETE", `/1.0/profiles/${profile}?project=${project}`);
   }
 }
 
-async function removeVolumes(daemon: LabDaemon, pool: string, project: string): Promise<void> {
+async function removeVolumes(daemon: Daemon, pool: string, project: string): Promise<void> {
   const path = `/1.0/storage-pools/${pool}/volumes`;
   const volumes = z.array(Volume).parse(await call(daemon, "GET", `${path}?recursion=1&project=${project}`));
   const own = volumes.filter((each) => each.type === "custom" && !each.name.includes("/") && each.project === project);
@@ -100,14 +100,14 @@ export async function resetDaemon(daemon: LabDaemon): Promise<void> {
 const Operations = z.record(z.string(), z.array(z.object({ id: z.string(), class: z.string() })));
 
 /** A token that was never redeemed is an operation that waits. */
-async function dropTokens(daemon: LabDaemon): Promise<void> {
+async function dropTokens(daemon: Daemon): Promise<void> {
   const operations = Operations.parse(await call(daemon, "GET", "/1.0/operations?recursion=1"));
   for (const operation of Object.values(operations).flat()) {
     if (operation.class === "token") await call(daemon, "DELETE", `/1.0/operations/${operation.id}`);
   }
 }
 
-async function names(daemon: LabDaemon, path: string, project = "default"): Promise<string[]> {
+async function names(daemon: Daemon, path: string, project = "default"): Promise<string[]> {
   return z
     .array(Named)
     .parse(await call(daemon, "GET", `${path}?recursion=1&project=${project}`))

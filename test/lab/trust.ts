@@ -1,7 +1,7 @@
 import { X509Certificate } from "node:crypto";
 import { z } from "zod";
 import { begin, call } from "./daemon-api.ts";
-import type { LabDaemon } from "./lab.ts";
+import type { Daemon } from "./lab.ts";
 
 const TokenOperation = z.object({
   metadata: z.object({
@@ -16,7 +16,7 @@ const TokenOperation = z.object({
 export type Rights = { readonly name: string; readonly projects?: readonly string[] };
 
 /** A fresh trust token, as `incus config trust add` prints it. */
-export async function makeToken(daemon: LabDaemon, rights: Rights): Promise<string> {
+export async function makeToken(daemon: Daemon, rights: Rights): Promise<string> {
   const body = { type: "client", token: true, ...restricted(rights) };
   const { metadata } = TokenOperation.parse(await begin(daemon, "POST", "/1.0/certificates", body));
   const token = {
@@ -30,7 +30,7 @@ export async function makeToken(daemon: LabDaemon, rights: Rights): Promise<stri
 }
 
 /** Trusts a client's certificate without a token. */
-export async function trustCertificate(daemon: LabDaemon, pem: string, rights: Rights): Promise<void> {
+export async function trustCertificate(daemon: Daemon, pem: string, rights: Rights): Promise<void> {
   const certificate = new X509Certificate(pem).raw.toString("base64");
   await call(daemon, "POST", "/1.0/certificates", { type: "client", certificate, ...restricted(rights) });
 }
@@ -40,7 +40,7 @@ function restricted({ name, projects }: Rights) {
 }
 
 /** Takes a client's rights away. */
-export async function removeTrust(daemon: LabDaemon, pem: string): Promise<void> {
+export async function removeTrust(daemon: Daemon, pem: string): Promise<void> {
   const fingerprint = new X509Certificate(pem).fingerprint256.replaceAll(":", "").toLowerCase();
   await call(daemon, "DELETE", `/1.0/certificates/${fingerprint}`);
 }

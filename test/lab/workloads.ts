@@ -1,6 +1,6 @@
 import type { InstanceUnit, Unit, VolumeUnit } from "../../src/model/unit.ts";
 import { call } from "./daemon-api.ts";
-import type { LabDaemon } from "./lab.ts";
+import type { Daemon, LabDaemon } from "./lab.ts";
 import { fillContent } from "./storage.ts";
 
 type Device = Readonly<Record<string, string>>;
@@ -53,23 +53,23 @@ export async function createVolume(daemon: LabDaemon, wanted: NewVolume): Promis
 }
 
 /** Takes a snapshot by hand, as a person would with the CLI. */
-export async function takeSnapshot(daemon: LabDaemon, unit: Unit, name: string): Promise<void> {
+export async function takeSnapshot(daemon: Daemon, unit: Unit, name: string): Promise<void> {
   await call(daemon, "POST", addressOf(unit, "/snapshots"), { name });
 }
 
-export async function deleteSnapshot(daemon: LabDaemon, unit: Unit, name: string): Promise<void> {
+export async function deleteSnapshot(daemon: Daemon, unit: Unit, name: string): Promise<void> {
   await call(daemon, "DELETE", addressOf(unit, `/snapshots/${name}`));
 }
 
-export async function startInstance(daemon: LabDaemon, unit: InstanceUnit): Promise<void> {
+export async function startInstance(daemon: Daemon, unit: InstanceUnit): Promise<void> {
   await call(daemon, "PUT", addressOf(unit, "/state"), { action: "start", timeout: 30 });
 }
 
-export async function stopInstance(daemon: LabDaemon, unit: InstanceUnit): Promise<void> {
+export async function stopInstance(daemon: Daemon, unit: InstanceUnit): Promise<void> {
   await call(daemon, "PUT", addressOf(unit, "/state"), { action: "stop", force: true, timeout: 30 });
 }
 
-export async function deleteUnit(daemon: LabDaemon, unit: Unit): Promise<void> {
+export async function deleteUnit(daemon: Daemon, unit: Unit): Promise<void> {
   await call(daemon, "DELETE", addressOf(unit));
 }
 
