@@ -16,6 +16,26 @@ export type ErrorCode =
   | "trust.token"
   | "notify.refused"
   | "kopia.failed"
+  | "kopia.password"
+  | "kopia.unreachable"
+  | "kopia.certificate"
+  | "kopia.host-key"
+  | "kopia.clock"
+  | "kopia.denied"
+  /** The storage holds no repository. */
+  | "kopia.empty"
+  | "kopia.no-bucket"
+  /** The storage holds something that is no repository of Kopia's. */
+  | "kopia.foreign"
+  | "kopia.full"
+  /** No answer, or no progress, within the time limit. */
+  | "kopia.silent"
+  | "kopia.not-found"
+  /** A backup that lacks something. */
+  | "kopia.incomplete"
+  /** What is stored cannot be read back. */
+  | "kopia.damaged"
+  | "kopia.policy"
   | "lock.held"
   | "window.closed"
   | "window.unreadable"

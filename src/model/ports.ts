@@ -1,3 +1,4 @@
+import type { Backup, BackupOf, BackupProgress, Maintained, Verified } from "./archive.ts";
 import type { Copied, Copy, Progress } from "./copy.ts";
 import type { Secret } from "./secret.ts";
 import type { Snapshot } from "./snapshot.ts";
@@ -28,6 +29,8 @@ export type Files = {
   /** The text of a file; `files.unusable` where it cannot be read. */
   read(path: string, signal: AbortSignal): Promise<string>;
   exists(path: string): Promise<boolean>;
+  /** The names in a folder; none where there is no such folder. */
+  list(folder: string): Promise<readonly string[]>;
   /** Replaces the file at once or not at all, readable by its owner only; a folder that is missing is made so too. */
   writePrivate(path: string, text: string): Promise<void>;
   /** Makes the folder, and closes it to all but its owner where it was open to others. */
@@ -41,7 +44,12 @@ export type Files = {
 export type Command = {
   readonly argv: readonly string[];
   readonly environment?: Readonly<Record<string, string>>;
+  /** A program whose input breaks off is killed before it can take the part that it got for the whole. */
   readonly input?: string | AsyncIterable<Uint8Array>;
+  /** Its stdout is ours, rather than kept for the caller. */
+  readonly toOurStdout?: boolean;
+  /** How long it may take to end after the gentle signal, where that is not the usual time. */
+  readonly graceMs?: number;
   /** Called with every line of stderr as it comes, for progress. */
   readonly onErrorLine?: (line: string) => void;
 };
@@ -130,6 +138,36 @@ export type Servers = {
   /** Refreshes the target from the source; done only if both servers call it a success. */
   copy(copy: Copy, onProgress: (progress: Progress) => void, signal: AbortSignal): Promise<Copied>;
   /** Ends all connections. */
+  close(): Promise<void>;
+};
+
+/** Where backups are kept, encrypted. It knows the backups of its own host and user only. */
+export type Archive = {
+  /** Backs a folder up; done only if all of it was read, stored, and is in the archive's list. */
+  backUpFolder(
+    folder: string,
+    what: BackupOf,
+    onProgress: (progress: BackupProgress) => void,
+    signal: AbortSignal,
+  ): Promise<Backup>;
+  /** Backs a stream up as one file. A stream that throws leaves no backup. */
+  backUpStream(
+    stream: { readonly name: string; readonly bytes: AsyncIterable<Uint8Array> },
+    what: BackupOf,
+    signal: AbortSignal,
+  ): Promise<Backup>;
+  /** Oldest first. */
+  list(signal: AbortSignal): Promise<readonly Backup[]>;
+  remove(backup: Backup, signal: AbortSignal): Promise<void>;
+  /** Writes a backup below a folder; what is there already is not overwritten. */
+  restoreTo(backup: Backup, folder: string, options: { readonly owners: boolean }, signal: AbortSignal): Promise<void>;
+  /** Writes a backup to our stdout: a stream as it was, files as a tar. */
+  restoreToStdout(backup: Backup, signal: AbortSignal): Promise<void>;
+  /** Reads backups back: all of their structure, and so many percent of the files. */
+  verify(backups: readonly Backup[], options: { readonly percent: number }, signal: AbortSignal): Promise<Verified>;
+  /** Frees what no backup needs any more, where that is this host's duty. */
+  maintain(signal: AbortSignal): Promise<Maintained>;
+  /** Removes what was written on this machine to reach the archive, secrets among it. */
   close(): Promise<void>;
 };
 

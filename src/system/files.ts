@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { access, chmod, mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { access, chmod, mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { AgentError } from "../model/errors.ts";
 import type { Files } from "../model/ports.ts";
@@ -25,6 +25,15 @@ export const systemFiles: Files = {
     } catch (cause) {
       if (codeOf(cause) === "ENOENT" || codeOf(cause) === "ENOTDIR") return false;
       throw unusable("look at", path, cause);
+    }
+  },
+
+  list: async (folder) => {
+    try {
+      return await readdir(folder);
+    } catch (cause) {
+      if (codeOf(cause) === "ENOENT") return [];
+      throw unusable("list", folder, cause);
     }
   },
 

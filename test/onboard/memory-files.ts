@@ -16,6 +16,8 @@ export function memoryFiles(initial: Readonly<Record<string, string>> = {}): {
       return text;
     },
     exists: async (path) => content.has(path),
+    list: async (folder) =>
+      [...content.keys()].filter((path) => path.startsWith(`${folder}/`)).map((path) => path.slice(folder.length + 1)),
     async writePrivate(path, text) {
       content.set(path, text);
       written.push(path);

@@ -1,3 +1,4 @@
+import { buildSync } from "esbuild";
 import { expect, test } from "vitest";
 import { systemProcesses } from "../../src/system/processes.ts";
 
@@ -61,4 +62,58 @@ test("run() ends a program hard, with its children, when it does not go gently",
 
 test("run() reports a program that a signal ended as shells do", async ({ signal }) => {
   expect(await processes.run({ argv: ["bash", "-c", "kill -9 $$"] }, signal)).toMatchObject({ exitCode: 137 });
+});
+
+test("run() feeds a stream as fast as the program takes it, and to its end", async ({ signal }) => {
+  async function* megabytes() {
+    for (let at = 0; at < 20; at++) yield Buffer.alloc(1_000_000, at);
+  }
+  const ended = await processes.run({ argv: ["wc", "-c"], input: megabytes() }, signal);
+  expect(ended.stdout.trim()).toBe("20000000");
+});
+
+test("run() kills a program before its input ends where the stream breaks", async ({ signal }) => {
+  const broken = new Error("the stream broke");
+  async function* stream() {
+    yield Buffer.from("half");
+    throw broken;
+  }
+  const lines: string[] = [];
+  const script = "process.stdin.resume().on('end', () => console.error('took it for the whole'))";
+  const command = { argv: node(script), input: stream(), onErrorLine: (line: string) => lines.push(line) };
+  await expect(processes.run(command, signal)).rejects.toBe(broken);
+  expect(lines).toEqual([]);
+});
+
+test("run() tells a program of its end before its stream closes", async () => {
+  const ending = new AbortController();
+  async function* stream() {
+    yield Buffer.from("half");
+    await new Promise(() => {});
+  }
+  const script = `process.on('SIGTERM', () => console.error('told')); console.error('up');
+    process.stdin.resume().on('end', () => { console.error('end'); process.exit(); })`;
+  const lines: string[] = [];
+  const onErrorLine = (line: string) => {
+    lines.push(line);
+    if (line === "up") ending.abort("SIGTERM");
+  };
+  const patient = { argv: node(script), input: stream(), onErrorLine, graceMs: 20_000 };
+  await expect(processes.run(patient, ending.signal)).rejects.toBe("SIGTERM");
+  expect(lines).toEqual(["up", "told", "end"]);
+});
+
+test("run() can let a program write to our own stdout", async ({ signal }) => {
+  const contents = `import { systemProcesses } from "./src/system/processes.ts";
+    await systemProcesses().run({ argv: ["echo", "straight"], toOurStdout: true }, AbortSignal.timeout(10000));`;
+  const bundled = buildSync({
+    stdin: { contents, resolveDir: process.cwd() },
+    bundle: true,
+    platform: "node",
+    format: "esm",
+    write: false,
+  });
+  const script = bundled.outputFiles[0]?.text ?? "";
+  const argv = [process.execPath, "--input-type=module", "-e", script];
+  expect(await processes.run({ argv }, signal)).toEqual({ exitCode: 0, stdout: "straight\n", stderr: "" });
 });

@@ -97,6 +97,8 @@ function memoryFiles(texts: Map<string, string>, locked: Set<string>): World["fi
       return text;
     },
     exists: async (path) => texts.has(path),
+    list: async (folder) =>
+      [...texts.keys()].filter((path) => path.startsWith(`${folder}/`)).map((path) => path.slice(folder.length + 1)),
     writePrivate: async (path, text) => void texts.set(path, text),
     privateFolder: async () => {},
     remove: async (path) => void texts.delete(path),

@@ -1,0 +1,106 @@
+import type { Maintained, Verified } from "../model/archive.ts";
+import { AgentError } from "../model/errors.ts";
+import type { Archive } from "../model/ports.ts";
+import { HOUR_MS, MINUTE_MS } from "../model/time.ts";
+import {
+  folderArguments,
+  type Owner,
+  outputArguments,
+  ownerText,
+  restoreArguments,
+  streamArguments,
+  verifyArguments,
+} from "./arguments.ts";
+import { listAll, makeBackup } from "./back-up.ts";
+import type { Client } from "./client.ts";
+import { kopiaFailure } from "./failures.ts";
+import { backupOf, Maintenance, parseOutput, STREAM_TAG, VerifiedObjects } from "./output.ts";
+import { movementOfReading } from "./progress.ts";
+
+const READING = { idleMs: 15 * MINUTE_MS, movementOf: movementOfReading } as const;
+
+/** A repository that has been opened, in the words of the rest of the agent. */
+export function archiveOf(client: Client, owner: Owner, close: () => Promise<void>): Archive {
+  const own = async (signal: AbortSignal) =>
+    (await listAll(client, signal)).filter(
+      ({ source }) => source.host === owner.hostname && source.userName === owner.username,
+    );
+  return {
+    close,
+    backUpFolder: (folder, what, onProgress, signal) => {
+      const args = folderArguments(folder, what, owner);
+      return makeBackup(client, { args, doing: `back up ${what.path}` }, onProgress, signal);
+    },
+    backUpStream: (stream, what, signal) => {
+      const tagged = { ...what, tags: { ...what.tags, [STREAM_TAG]: stream.name } };
+      const args = streamArguments(stream.name, tagged, owner);
+      return makeBackup(client, { args, input: stream.bytes, doing: `back up ${what.path}` }, () => {}, signal);
+    },
+    list: async (signal) => (await own(signal)).map(backupOf).sort((a, b) => a.at - b.at),
+    remove: async ({ id }, signal) => {
+      await client.run({ args: ["snapshot", "delete", id, "--delete"], doing: `delete backup ${id}` }, signal);
+    },
+    restoreTo: async ({ id }, folder, options, signal) => {
+      const args = restoreArguments(id, folder, options);
+      await client.run({ ...READING, args, doing: `restore backup ${id} to ${folder}` }, signal);
+    },
+    restoreToStdout: async ({ id, streamName }, signal) => {
+      const stream = streamName === undefined ? undefined : { name: streamName, rootObject: await rootOf(id) };
+      const call = { args: outputArguments(id, stream), doing: `restore backup ${id}`, toOurStdout: true };
+      // What it writes goes past us, and whoever reads it may take his time.
+      await client.run({ ...call, idleMs: 48 * HOUR_MS }, signal);
+
+      async function rootOf(wanted: string): Promise<string> {
+        const root = (await own(signal)).find((manifest) => manifest.id === wanted)?.rootEntry?.obj;
+        if (root === undefined) throw new AgentError("kopia.not-found", `Cannot restore backup ${wanted}: it has gone`);
+        return root;
+      }
+    },
+    verify: (backups, { percent }, signal) =>
+      verify(
+        client,
+        backups.map(({ id }) => id),
+        percent,
+        signal,
+      ),
+    maintain: (signal) => maintain(client, owner, signal),
+  };
+}
+
+async function verify(client: Client, ids: readonly string[], percent: number, signal: AbortSignal): Promise<Verified> {
+  const doing = "verify the backups";
+  const { exitCode, stdout, stderr } = await client.attempt(
+    { ...READING, args: verifyArguments(ids, percent), doing },
+    signal,
+  );
+  if (stdout.trim() === "") throw kopiaFailure(stderr, doing);
+  const { stats, errorCount, errorStrings } = parseOutput(VerifiedObjects, stdout, doing);
+  if (errorCount > 0) {
+    const named = errorStrings.slice(0, 10).map((text) => `  ${text}`);
+    throw new AgentError("kopia.damaged", [`${errorCount} objects cannot be read back:`, ...named].join("\n"), {
+      hint: "keep the repository as it is, restore what can be restored, and find out what has touched the storage",
+    });
+  }
+  if (exitCode !== 0) throw kopiaFailure(stderr, doing);
+  // A list that matches nothing ends well too.
+  if (stats.processedObjectCount === 0)
+    throw new AgentError("kopia.failed", "Cannot verify the backups: nothing was read");
+  return { objects: stats.processedObjectCount, filesRead: stats.readFileCount, bytesRead: stats.readBytes };
+}
+
+async function maintain(client: Client, owner: Owner, signal: AbortSignal): Promise<Maintained> {
+  const doing = "tidy up the repository";
+  const ask = async () =>
+    parseOutput(Maintenance, await client.run({ args: ["maintenance", "info", "--json"], doing }, signal), doing);
+  const before = await ask();
+  const done = before.owner === ownerText(owner);
+  if (done) {
+    const call = { args: ["maintenance", "run", "--full"], doing, idleMs: HOUR_MS, movementOf: (line: string) => line };
+    await client.run(call, signal);
+  }
+  const { schedule } = done ? await ask() : before;
+  const ends = Object.values(schedule.runs ?? {}).flatMap((runs) =>
+    (runs ?? []).filter(({ success }) => success).map(({ end }) => Date.parse(end)),
+  );
+  return { done, owner: before.owner, lastAt: ends.length === 0 ? undefined : Math.max(...ends) };
+}

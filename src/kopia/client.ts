@@ -1,0 +1,119 @@
+import { AgentError } from "../model/errors.ts";
+import type { Command, Finished, Processes } from "../model/ports.ts";
+import type { Secret } from "../model/secret.ts";
+import { MINUTE_MS } from "../model/time.ts";
+import { kopiaFailure } from "./failures.ts";
+
+/** One call of Kopia. */
+export type Call = {
+  readonly args: readonly string[];
+  /** For messages: `Cannot <doing>: …`. */
+  readonly doing: string;
+  /** After so long without any movement Kopia is ended. It does not give up by itself on a storage that is silent. */
+  readonly idleMs?: number;
+  /** What of a line of stderr shows that the work gets on; without it nothing does, and `idleMs` is for the whole. */
+  readonly movementOf?: (line: string) => string | undefined;
+  readonly onErrorLine?: (line: string) => void;
+} & Pick<Command, "input" | "toOurStdout" | "graceMs">;
+
+/** Kopia, told which repository it is to work on. */
+export type Client = {
+  /** What it printed; throws unless it ended well. */
+  run(call: Call, signal: AbortSignal): Promise<string>;
+  /** How it ended, be it well or not. */
+  attempt(call: Call, signal: AbortSignal): Promise<Finished>;
+};
+
+export type ClientOptions = {
+  readonly program: string;
+  readonly configFile: string;
+  readonly logFolder: string;
+  readonly password: Secret;
+  readonly processes: Processes;
+};
+
+const IDLE_MS = 2 * MINUTE_MS;
+
+/** Opens nothing yet: each call is a process of its own. */
+export function kopiaClient(options: ClientOptions): Client {
+  const attempt = (call: Call, signal: AbortSignal) => watched(call, options, signal);
+  return {
+    attempt,
+    run: async (call, signal) => {
+      const { exitCode, stdout, stderr } = await attempt(call, signal);
+      if (exitCode !== 0) throw kopiaFailure(stderr, call.doing);
+      return stdout;
+    },
+  };
+}
+
+async function watched(call: Call, options: ClientOptions, signal: AbortSignal): Promise<Finished> {
+  const { idleMs = IDLE_MS, movementOf, doing } = call;
+  const silent = new AbortController();
+  const timer = setTimeout(() => silent.abort(), idleMs);
+  let last: string | undefined;
+  const onErrorLine = (line: string) => {
+    const movement = movementOf?.(line);
+    if (movement !== undefined && movement !== last) timer.refresh();
+    last = movement ?? last;
+    call.onErrorLine?.(line);
+  };
+  const input = refreshing(call.input, () => timer.refresh());
+  try {
+    const command = { ...commandOf(call, options), ...(input === undefined ? {} : { input }), onErrorLine };
+    return await options.processes.run(command, AbortSignal.any([signal, silent.signal]));
+  } catch (cause) {
+    signal.throwIfAborted();
+    if (silent.signal.aborted) throw silence(doing, idleMs, cause);
+    if (cause instanceof AgentError && cause.code === "files.unusable") throw missing(options.program, cause);
+    throw cause;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function commandOf(call: Call, { program, configFile, logFolder, password }: ClientOptions): Command {
+  const { args, toOurStdout, graceMs } = call;
+  return {
+    argv: [program, `--config-file=${configFile}`, `--log-dir=${logFolder}`, ...args],
+    environment: {
+      KOPIA_PASSWORD: password.reveal(),
+      KOPIA_CHECK_FOR_UPDATES: "false",
+      KOPIA_PERSIST_CREDENTIALS_ON_CONNECT: "false",
+      KOPIA_USE_KEYRING: "false",
+      KOPIA_DISABLE_COLOR: "true",
+    },
+    ...(toOurStdout === undefined ? {} : { toOurStdout }),
+    ...(graceMs === undefined ? {} : { graceMs }),
+  };
+}
+
+/** A stream that Kopia goes on taking shows that it gets on; Kopia's own figures are too coarse for large ones. */
+function refreshing(input: Command["input"], onChunk: () => void): Command["input"] {
+  if (input === undefined || typeof input === "string") return input;
+  return (async function* () {
+    for await (const chunk of input) {
+      onChunk();
+      yield chunk;
+    }
+  })();
+}
+
+function silence(doing: string, idleMs: number, cause: unknown): AgentError {
+  const minutes = Number((idleMs / MINUTE_MS).toFixed(1));
+  return new AgentError(
+    "kopia.silent",
+    `Cannot ${doing}: Kopia made no progress for ${minutes} minutes, and was ended`,
+    {
+      hint: "check that the storage answers, and that the keys may list what is in it",
+      cause,
+    },
+  );
+}
+
+function missing(program: string, cause: AgentError): AgentError {
+  return new AgentError("kopia.failed", cause.message, {
+    hint: `install Kopia 0.21 or newer, or say with $IAB_KOPIA where it is (now: ${program})`,
+    cause,
+  });
+}

@@ -1,0 +1,113 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { makeBackup } from "../../src/kopia/back-up.ts";
+import { kopiaClient } from "../../src/kopia/client.ts";
+import { movementOfBackup } from "../../src/kopia/progress.ts";
+import type { Command, Finished } from "../../src/model/ports.ts";
+import { Secret } from "../../src/model/secret.ts";
+
+function clientOf(run: (command: Command, signal: AbortSignal) => Promise<Finished>) {
+  return kopiaClient({
+    program: "kopia",
+    configFile: "/f/c.config",
+    logFolder: "/f/logs",
+    password: new Secret("hidden"),
+    processes: { run },
+  });
+}
+
+const forEver = (signal: AbortSignal) =>
+  new Promise<never>((_, reject) => signal.addEventListener("abort", () => reject(signal.reason), { once: true }));
+
+test("kopiaClient() gives the password by the environment, never by an argument", async ({ signal }) => {
+  const commands: Command[] = [];
+  const client = clientOf(async (command) => {
+    commands.push(command);
+    return { exitCode: 0, stdout: "out", stderr: "" };
+  });
+  expect(await client.run({ args: ["repository", "status"], doing: "look" }, signal)).toBe("out");
+  expect(commands[0]?.argv).toEqual([
+    "kopia",
+    "--config-file=/f/c.config",
+    "--log-dir=/f/logs",
+    "repository",
+    "status",
+  ]);
+  expect(commands[0]?.environment).toMatchObject({ KOPIA_PASSWORD: "hidden" });
+});
+
+describe("kopiaClient(), while time goes by,", () => {
+  beforeEach(() => void vi.useFakeTimers());
+  afterEach(() => void vi.useRealTimers());
+  const call = { args: [], doing: "back up /x", idleMs: 60_000, movementOf: movementOfBackup };
+
+  test("ends a Kopia that says much and gets nowhere", async ({ signal }) => {
+    const line = " | 1 hashing, 0 hashed (1 B), 0 cached (0 B), uploaded 0 B, estimating...";
+    const client = clientOf(async ({ onErrorLine }, ending) => {
+      const timer = setInterval(() => onErrorLine?.(line), 1000);
+      return forEver(ending).finally(() => clearInterval(timer));
+    });
+    const ended = expect(client.run(call, signal)).rejects.toMatchObject({ code: "kopia.silent" });
+    await vi.advanceTimersByTimeAsync(120_000);
+    await ended;
+  });
+
+  test("lets a Kopia go on that gets on, however slowly", async ({ signal }) => {
+    const client = clientOf(async ({ onErrorLine }, ending) => {
+      for (let done = 1; done <= 10; done++) {
+        await new Promise((resolve) => setTimeout(resolve, 50_000));
+        ending.throwIfAborted();
+        onErrorLine?.(` | 1 hashing, ${done} hashed (1 B), 0 cached (0 B), uploaded 0 B, estimating...`);
+      }
+      return { exitCode: 0, stdout: "done", stderr: "" };
+    });
+    const ended = client.run(call, signal);
+    await vi.advanceTimersByTimeAsync(600_000);
+    expect(await ended).toBe("done");
+  });
+});
+
+test("kopiaClient() hands a signal on as it is", async () => {
+  const ending = new AbortController();
+  const ended = clientOf((_, signal) => forEver(signal)).run({ args: [], doing: "look" }, ending.signal);
+  ending.abort("SIGTERM");
+  await expect(ended).rejects.toBe("SIGTERM");
+});
+
+const whole = {
+  id: "0123456789abcdef0123456789abcdef",
+  source: { host: "h", userName: "u", path: "/x" },
+  startTime: "2026-11-20T07:38:42.883504514Z",
+  endTime: "2026-11-20T07:38:43.075987846Z",
+  rootEntry: { obj: "k1", summ: { size: 3, files: 2, numFailed: 0 } },
+};
+const errors = [{ path: "etc/shadow", error: "permission denied" }];
+const failing: { name: string; exitCode: number; printed: object; listed: object[]; code: string }[] = [
+  {
+    name: "was cancelled",
+    exitCode: 0,
+    printed: { ...whole, incomplete: "canceled" },
+    listed: [whole],
+    code: "kopia.incomplete",
+  },
+  {
+    name: "lacks files",
+    exitCode: 1,
+    printed: { ...whole, rootEntry: { obj: "k1", summ: { size: 3, files: 2, numFailed: 1, errors } } },
+    listed: [whole],
+    code: "kopia.incomplete",
+  },
+  { name: "is not in the list", exitCode: 0, printed: whole, listed: [], code: "kopia.incomplete" },
+  { name: "could not be written to its end", exitCode: 1, printed: whole, listed: [whole], code: "kopia.full" },
+];
+test.each(failing)(
+  "makeBackup() does not take for a success what $name",
+  async ({ exitCode, printed, listed, code }) => {
+    const client = clientOf(async ({ argv }) =>
+      argv.includes("list")
+        ? { exitCode: 0, stdout: JSON.stringify(listed), stderr: "" }
+        : { exitCode, stdout: JSON.stringify(printed), stderr: "error flushing: no space left on device" },
+    );
+    const made = makeBackup(client, { args: ["create"], doing: "back up /x" }, () => {}, AbortSignal.timeout(5000));
+    await expect(made).rejects.toMatchObject({ code });
+  },
+);

@@ -1,0 +1,78 @@
+import { expect, test } from "vitest";
+import type { Call, Client } from "../../src/kopia/client.ts";
+import { applyPolicies, wantedPolicies } from "../../src/kopia/policies.ts";
+import type { OffsiteRetention } from "../../src/model/offsite.ts";
+
+const owner = { hostname: "h1", username: "u" };
+const retention = (keepLatest: number | undefined): OffsiteRetention => ({
+  keepLatest,
+  keepHourly: undefined,
+  keepDaily: undefined,
+  keepWeekly: undefined,
+  keepMonthly: undefined,
+  keepAnnual: undefined,
+});
+
+test("wantedPolicies() switches off what loses data, and leaves alone what the file says of other hosts", () => {
+  const file = JSON.stringify({
+    "(global)": { upload: { maxParallelFileReads: 2 } },
+    "u@h1": { compression: { compressorName: "zstd" }, retention: { keepDaily: 9 } },
+    "u@h1:/x": { retention: { keepLatest: 1 } },
+    "u@h2": { retention: { keepLatest: 2 } },
+  });
+  expect(wantedPolicies({ owner, retention: retention(3), file })).toEqual({
+    "(global)": { upload: { maxParallelFileReads: 2 } },
+    "u@h1": {
+      files: { ignoreCacheDirs: false, ignoreDotFiles: [".iab-ignores-nothing"] },
+      compression: { compressorName: "zstd" },
+      retention: { keepLatest: 3, keepDaily: 9 },
+    },
+    "u@h1:/x": { retention: { keepLatest: 1 } },
+  });
+});
+
+test("applyPolicies() writes nothing where the repository has the policies already", async ({ signal }) => {
+  const { client, calls, held } = policyKeeper();
+  await applyPolicies(client, { owner, retention: retention(3), file: undefined }, signal);
+  expect(held["u@h1"]).toMatchObject({ retention: { keepLatest: 3 } });
+  calls.length = 0;
+  await applyPolicies(client, { owner, retention: retention(3), file: undefined }, signal);
+  expect(calls.filter((args) => args.includes("import"))).toEqual([]);
+  await applyPolicies(client, { owner, retention: retention(4), file: undefined }, signal);
+  expect(held["u@h1"]).toMatchObject({ retention: { keepLatest: 4 } });
+});
+
+test("applyPolicies() refuses a compressor that Kopia does not have, which would mean none", async ({ signal }) => {
+  const { client, held } = policyKeeper();
+  const file = JSON.stringify({ "(global)": { compression: { compressorName: "zsdt" } } });
+  await expect(applyPolicies(client, { owner, retention: retention(3), file }, signal)).rejects.toMatchObject({
+    code: "kopia.policy",
+    message: "Cannot use the policy of (global): no compressor zsdt is known",
+    hint: "Kopia knows none, zstd, zstd-fastest",
+  });
+  expect(held).toEqual({});
+});
+
+/** Keeps policies as Kopia does: an import replaces, and an export prints empty parts too. */
+function policyKeeper() {
+  const held: Record<string, object> = {};
+  const calls: string[][] = [];
+  const answer = ({ args, input }: Call) => {
+    calls.push([...args]);
+    if (args.includes("export")) {
+      const printed = Object.entries(held).map(([target, policy]) => [target, { ...policy, actions: {}, upload: {} }]);
+      return { exitCode: 0, stdout: JSON.stringify(Object.fromEntries(printed)), stderr: "" };
+    }
+    if (args.includes("import")) {
+      Object.assign(held, JSON.parse(String(input)));
+      return { exitCode: 0, stdout: "", stderr: "" };
+    }
+    const stderr = "kopia: error: enum value must be one of inherit,none,zstd,zstd-fastest, got '?', try --help";
+    return { exitCode: 1, stdout: "", stderr };
+  };
+  const client: Client = {
+    attempt: async (call) => answer(call),
+    run: async (call) => answer(call).stdout,
+  };
+  return { client, calls, held };
+}
