@@ -167,4 +167,19 @@ export function changeSuite(at: () => Stage): void {
     expect(await digest("source", archive)).toBe(await digest("source", unit, "s1"));
     expect(await names(servers.source, archive, signal)).toEqual([]);
   });
+
+  test("so is a local copy of a volume's snapshot", async ({ signal }) => {
+    const { servers, raw, digest, changeContent, project } = at();
+    const unit = await at().createVolume("source", { name: fresh("data"), pool: "local" });
+    await servers.source.createSnapshot(unit, "s1", signal);
+    await changeContent("source", unit, "new");
+    const name = fresh("archive");
+    const source = { type: "copy", name: `${unit.name}/s1`, pool: "local", volume_only: true };
+    const body = { name, type: "custom", content_type: "filesystem", source };
+    const path = `/1.0/storage-pools/local/volumes/custom?project=${project}`;
+    expect((await raw.source.run("POST", path, body)).error).toBe("");
+    const archive = { ...unit, name };
+    expect(await digest("source", archive)).toBe(await digest("source", unit, "s1"));
+    expect(await names(servers.source, archive, signal)).toEqual([]);
+  });
 }

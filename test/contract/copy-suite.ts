@@ -223,6 +223,32 @@ export function copySuite(at: () => Stage): void {
     await expectMirror(unit, ["s1", "s2"]);
   });
 
+  test("a replica can have another name, in another pool and project", async ({ signal }) => {
+    const { servers, digest } = at();
+    const unit = await at().createVolume("source", { name: fresh("data"), pool: "local" });
+    await snapshot(unit, "s1");
+    const target = { ...unit, project: "default", pool: "tank", name: fresh("replica") };
+    try {
+      await copy(unit, { target });
+      expect(await names(servers.target, target, signal)).toEqual(["s1"]);
+      expect(await digest("target", target, "s1")).toBe(await digest("source", unit, "s1"));
+    } finally {
+      await servers.target.remove(target, signal);
+    }
+  });
+
+  test("a replica has an identity of its own, and keeps it", async ({ signal }) => {
+    const { servers } = at();
+    const unit = await at().createInstance("source", { name: fresh("web"), pool: "local" });
+    const idOn = async (side: "source" | "target") =>
+      (await servers[side].instance(unit, signal))?.config["volatile.uuid"];
+    await copy(unit);
+    const [source, target] = [await idOn("source"), await idOn("target")];
+    expect([source === undefined, target === undefined, source === target]).toEqual([false, false, false]);
+    await copy(unit);
+    expect(await idOn("target")).toBe(target);
+  });
+
   test("a running source is copied, and runs on", async ({ signal }) => {
     const { servers } = at();
     const unit = await at().createInstance("source", { name: fresh("web"), pool: "local" });

@@ -13,7 +13,7 @@ export function listingSuite(at: () => Stage): void {
     for (const name of ["zz", "aa"]) await servers.source.createSnapshot(unit, name, signal);
     const found = (await servers.source.instances(signal)).find(({ name }) => name === unit.name);
     expect(found).toMatchObject({ project, type: "container", status: "Stopped", description: "mine" });
-    expect(found).toMatchObject({ architecture: "x86_64", ephemeral: false, profiles: ["default"] });
+    expect(found).toMatchObject({ architecture: "x86_64", ephemeral: false, location: "", profiles: ["default"] });
     expect(found?.config["user.x"]).toBe("1");
     expect(found?.devices).toEqual({});
     expect(found?.expandedDevices["root"]).toMatchObject({ type: "disk", path: "/", pool: "local" });

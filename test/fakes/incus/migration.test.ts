@@ -96,6 +96,19 @@ test("dates arrive as whole seconds for instances, and as they are for volumes",
   expect(volume.target.dates(volume.unit)).toEqual(volume.source.dates(volume.unit));
 });
 
+test("of two snapshots of one second the second one is never sent, as older ones are excluded", async () => {
+  let ms = Date.UTC(2026, 0, 1);
+  const pair = await openPair({ now: () => ms });
+  ms += 60_000;
+  pair.source.takeSnapshot(pair.unit, "a");
+  await pair.copy();
+  pair.source.takeSnapshot(pair.unit, "b");
+  ms += 1000;
+  pair.source.takeSnapshot(pair.unit, "c");
+  await pair.copy();
+  expect(pair.target.snapshots(pair.unit)).toEqual(["s1", "s2", "s3", "a", "c"]);
+});
+
 test("a snapshot that only the target has is deleted", async () => {
   const pair = await openPair();
   await pair.copy();
