@@ -9,6 +9,10 @@ import { windowState } from "../windows/window-state.ts";
 import type { Actions, Context } from "./command.ts";
 import { EXIT } from "./exit.ts";
 import { findConfig } from "./find-config.ts";
+import { offsiteListCommand } from "./offsite-list.ts";
+import { offsiteRestoreCommand } from "./offsite-restore.ts";
+import { offsiteStatusCommand } from "./offsite-status.ts";
+import { offsiteVerifyCommand } from "./offsite-verify.ts";
 import { parseTime } from "./parse-time.ts";
 
 const WindowFlags = z.object({ at: z.string().optional() });
@@ -23,7 +27,13 @@ export function offsiteCommand(actions: Actions): Command {
       "\nWindows are read as IncusOS reads them: to the minute, both ends included, on the clock of their time zone.\n\nExample:\n  iab offsite window --at 2026-11-22T03:00:00Z",
     )
     .action(actions(WindowFlags, showWindow));
-  return new Command("offsite").description("Encrypted backups to another place.").addCommand(window);
+  return new Command("offsite")
+    .description("Encrypted backups to another place.")
+    .addCommand(offsiteStatusCommand(actions))
+    .addCommand(offsiteListCommand(actions))
+    .addCommand(offsiteRestoreCommand(actions))
+    .addCommand(offsiteVerifyCommand(actions))
+    .addCommand(window);
 }
 
 async function showWindow(

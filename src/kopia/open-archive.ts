@@ -1,4 +1,4 @@
-import { randomUUID } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { AgentError } from "../model/errors.ts";
 import type { OffsiteConfig } from "../model/offsite.ts";
@@ -18,7 +18,7 @@ const CACHE_BYTES = { content: 500_000_000, metadata: 1_000_000_000 } as const;
 export type ArchiveOptions = {
   readonly config: OffsiteConfig;
   readonly owner: Owner;
-  /** Where Kopia's cache and logs are, private. */
+  /** Where Kopia's caches and logs are, each repository's in a private folder of its own. */
   readonly folder: string;
   readonly program: string;
   readonly reveal: (ref: SecretRef) => Promise<Secret>;
@@ -62,7 +62,8 @@ async function open(
   begin: (opened: Opened) => Promise<void>,
   signal: AbortSignal,
 ): Promise<Archive> {
-  const { config, owner, folder, program, processes, files, reveal } = options;
+  const { config, owner, program, processes, files, reveal } = options;
+  const folder = join(options.folder, digestOf(config));
   const password = await reveal(config.repositoryPassword);
   const storage = await storageOf(config.backend, { reveal, read: (path) => files.read(path, signal) });
   await files.privateFolder(folder);
@@ -85,6 +86,11 @@ async function open(
     await close();
     throw error;
   }
+}
+
+/** What is cached of one repository is of no use to another. Secrets are not in it: they show as what they are. */
+function digestOf({ backend }: OffsiteConfig): string {
+  return createHash("sha256").update(JSON.stringify(backend)).digest("hex").slice(0, 16);
 }
 
 const ENDING = ".config";

@@ -144,7 +144,8 @@ test("Archive: what a killed run has left of secrets is removed by the next, and
   signal,
 }) => {
   const options = archiveOptions(offsiteConfig(BACKENDS.filesystem(), { create: true }));
-  const left = join(options.folder, "killed.config");
+  await (await prepareArchive(options, signal)).close();
+  const left = join(options.folder, readdirSync(options.folder).join(), "killed.config");
   writeFileSync(left, "{}");
   const atWork = await prepared(options, signal);
   expect(existsSync(left)).toBe(false);
