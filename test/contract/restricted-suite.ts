@@ -1,10 +1,13 @@
 import { once } from "node:events";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { z } from "zod";
 import type { Server } from "../../src/model/ports.ts";
 import { makeCertificate } from "../fakes/incus/certificate.ts";
 import { RawClient } from "../fakes/incus/raw-client.ts";
 import { openBoth } from "./agent.ts";
 import { copyOf, fresh, inProject, names, pathOf, type Stage } from "./stage.ts";
+
+const Volumes = z.array(z.object({ name: z.string(), used_by: z.array(z.string()) }));
 
 /** What a certificate that is confined to one project may and may not. */
 export function restrictedSuite(at: () => Stage): void {
@@ -72,6 +75,19 @@ export function restrictedSuite(at: () => Stage): void {
       expect.objectContaining({ project: "default", name: "default" }),
     );
     expect(await server.networks(signal)).toContainEqual({ project: "default", name: "lan0" });
+  });
+
+  test("it sees who uses a volume, which a list of all projects hides from it", async ({ signal }) => {
+    const { project } = at();
+    const volume = await at().createVolume("source", { name: fresh("data"), pool: "plain" });
+    const disk = { type: "disk", source: volume.name, pool: volume.pool, path: "/data" };
+    const user = await at().createInstance("source", { name: fresh("web"), pool: "plain", devices: { data: disk } });
+    const usersOf = (list: unknown) => Volumes.parse(list).find(({ name }) => name === volume.name)?.used_by;
+    const list = `/1.0/storage-pools/${volume.pool}/volumes/custom?recursion=1`;
+    expect(usersOf(await raw.get(`${list}&all-projects=true`))).toEqual([]);
+    expect(usersOf(await raw.get(`${list}&project=${project}`))).toHaveLength(1);
+    const found = (await server.volumes([volume.pool], signal)).find(({ name }) => name === volume.name);
+    expect(found?.usedBy).toEqual([user]);
   });
 
   test("an object of another project is refused with 403", async () => {

@@ -48,7 +48,9 @@ function listVolumes(context: Context): Reply {
     )
     .filter((volume) => matches(volumeJson(host.state, volume)));
   if (!isRecursive(context)) return sync(seen.flatMap((volume) => urlsOf(volume, !host.generation.fullVolumes)));
-  return sync(seen.flatMap((volume) => volumesJson(context, volume)));
+  const list = seen.flatMap((volume) => volumesJson(context, volume));
+  // A restricted certificate that asks about all projects at once is told of no volume's users.
+  return sync(all && caller.restricted ? list.map((json) => ({ ...json, used_by: [] })) : list);
 }
 
 /** With its snapshots inside it, or beside it, or without, as generation and recursion have it. */
