@@ -1,5 +1,5 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import type { InstanceUnit, Unit, VolumeUnit } from "../../src/model/unit.ts";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { InstanceUnit, VolumeUnit } from "../../src/model/unit.ts";
 import { call } from "../lab/daemon-api.ts";
 import { GENERATIONS, type LabDaemon } from "../lab/lab.ts";
 import { openScratch, type Scratch } from "../lab/scratch.ts";
@@ -8,6 +8,7 @@ import {
   createInstance,
   createVolume,
   deleteSnapshot,
+  deleteUnit,
   startInstance,
   stopInstance,
   takeSnapshot,
@@ -18,22 +19,14 @@ import { type Ended, openSite, type Site } from "./site.ts";
 describe.each(GENERATIONS)("Incus %s: what a plan decides, on real servers", (generation) => {
   let site: Site;
   let scratch: Scratch;
-  let ledger: Ledger;
+  const ledger = new Ledger();
   let box: InstanceUnit;
   let data: VolumeUnit;
 
+  /** A container with an attached volume on btrfs, replicated three times. Every test leaves it healthy. */
   beforeAll(async () => {
     site = await openSite(generation);
-  });
-
-  afterAll(async () => {
-    await site.close();
-  });
-
-  /** A container with an attached volume on btrfs, replicated three times. */
-  beforeEach(async () => {
     scratch = await openScratch(site.source, site.target);
-    ledger = new Ledger();
     const { project } = scratch;
     const { btrfs } = site.source.pools;
     data = await createVolume(site.source, { project, pool: btrfs, name: "data", seed: "data" });
@@ -41,13 +34,15 @@ describe.each(GENERATIONS)("Incus %s: what a plan decides, on real servers", (ge
     box = await createInstance(site.source, { project, name: "box", pool: btrfs, seed: "box", devices });
     await site.writeConfig({
       projects: [
-        { name: project, mode: "pull", instances: [{ name: "box" }], volumes: [{ name: "data", storage: btrfs }] },
+        { name: project, mode: "pull", instances: [{ name: "box*" }], volumes: [{ name: "data", storage: btrfs }] },
       ],
     });
     for (let at = 0; at < 3; at += 1) await goodRun(`run-${at}`);
-    return async () => {
-      await scratch.close();
-    };
+  });
+
+  afterAll(async () => {
+    await scratch.close();
+    await site.close();
   });
 
   async function goodRun(seed: string, ...flags: string[]): Promise<Ended> {
@@ -69,13 +64,11 @@ describe.each(GENERATIONS)("Incus %s: what a plan decides, on real servers", (ge
   const patch = (daemon: LabDaemon, unit: InstanceUnit, config: Record<string, string>) =>
     call(daemon, "PATCH", `/1.0/instances/${unit.name}?project=${unit.project}`, { config });
 
-  async function middleOf(unit: Unit): Promise<string> {
-    const [, middle = ""] = await ownSnapshotNames(site.target, unit);
-    return middle;
-  }
-
   test("a gap on btrfs is not refreshed over, and a reseed puts a fresh copy in its place, attached as before", async () => {
-    for (const unit of [box, data]) await deleteSnapshot(site.target, unit, await middleOf(unit));
+    for (const unit of [box, data]) {
+      const [, middle = ""] = await ownSnapshotNames(site.target, unit);
+      await deleteSnapshot(site.target, unit, middle);
+    }
     const before = await snapshotNames(site.source, box);
     const { stdout } = await badRun();
     expect(stdout).toContain("a refresh over such a gap damages it");
@@ -128,18 +121,15 @@ describe.each(GENERATIONS)("Incus %s: what a plan decides, on real servers", (ge
     await deleteSnapshot(site.target, box, "mine");
     await goodRun("refreshed");
 
+    const name = "boxer";
     const { project } = scratch;
-    const other = await createInstance(site.target, {
-      project,
-      name: "other",
-      pool: site.target.pools.btrfs,
-      seed: "theirs",
-    });
-    await createInstance(site.source, { project, name: "other", pool: site.source.pools.btrfs, seed: "ours" });
-    await site.writeConfig({ projects: [{ name: project, mode: "pull", instances: [{ name: "*" }] }] });
-    const facts = await factsOf(site.target, other);
-    expect((await badRun()).stdout).toContain("other on the target is not a replica of it");
-    expect(await factsOf(site.target, other)).toEqual(facts);
+    const theirs = await createInstance(site.target, { project, name, pool: site.target.pools.btrfs, seed: "theirs" });
+    const ours = await createInstance(site.source, { project, name, pool: site.source.pools.btrfs, seed: "ours" });
+    const facts = await factsOf(site.target, theirs);
+    expect((await badRun()).stdout).toContain("boxer on the target is not a replica of it");
+    expect(await factsOf(site.target, theirs)).toEqual(facts);
+    await deleteUnit(site.source, ours);
+    await deleteUnit(site.target, theirs);
   });
 
   test("a replica that runs, or has run, is left alone until somebody gives its changes up", async () => {
