@@ -25,6 +25,14 @@ describe_lab() (
 END
 )
 
+# The hosts of one generation, and nothing else.
+describe_hosts() (
+  umask 077
+  write_file "$LAB/lab.json" <<END
+{ "version": 1, "directory": "$LAB", "incus": { "${GENERATIONS[0]}": $(describe_generation "${GENERATIONS[0]}") } }
+END
+)
+
 describe_generation() {
   cat <<END
 {
