@@ -98,6 +98,21 @@ export function identitySuite(at: () => Stage): void {
     await stranger.close();
   });
 
+  test.each([
+    { title: "has expired", dates: { notBefore: new Date("2019-01-01"), notAfter: new Date("2020-01-01") } },
+    { title: "is not valid yet", dates: { notBefore: new Date("2099-01-01"), notAfter: new Date("2100-01-01") } },
+  ])("a client certificate that $title is refused with 400, and the token is used up", async ({ dates }) => {
+    const { raw } = at();
+    const body = { type: "client", trust_token: await at().makeToken("source", { name: "dated" }) };
+    const odd = new RawClient(raw.source.server, makeCertificate(dates));
+    const refused = await odd.call("POST", "/1.0/certificates", body);
+    expect(refused.body.error).toMatch(/The provided certificate (is expired|isn't valid yet)/);
+    expect(refused.status).toBe(400);
+    const good = new RawClient(raw.source.server);
+    expect((await good.call("POST", "/1.0/certificates", body)).status).toBe(403);
+    await Promise.all([odd.close(), good.close()]);
+  });
+
   test("who is trusted already is told so, and the token stays good", async () => {
     const { raw } = at();
     const body = { type: "client", trust_token: await at().makeToken("source", { name: "spare" }) };

@@ -106,7 +106,13 @@ function redeem(context: Context, text: string): Reply {
   if (found.expiresAt !== ZERO_DATE && Date.parse(found.expiresAt) < Date.now()) {
     throw new Refusal(500, "Failed during search for certificate add token operation: Token has expired");
   }
+  refuseBadDates(new X509Certificate(certificate));
   return store(context, certificate, found.record);
+}
+
+function refuseBadDates({ validFrom, validTo }: X509Certificate): void {
+  if (Date.parse(validFrom) > Date.now()) throw new Refusal(400, "The provided certificate isn't valid yet");
+  if (Date.parse(validTo) < Date.now()) throw new Refusal(400, "The provided certificate is expired");
 }
 
 function decode(text: string): z.infer<typeof Token> | undefined {
