@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
@@ -117,6 +117,43 @@ test("Archive: a backup that is cancelled ends at once, and is not taken for a w
   await expect(archive.backUpStream(stream, sample, ending.signal)).rejects.toBe("SIGTERM");
   expect(Date.now() - began).toBeLessThan(30_000);
   expect((await archive.list(signal)).filter(({ state }) => state === "complete")).toEqual([]);
+});
+
+test("Archive: a folder's backup that is cancelled ends within 30 s, and the next one goes on from it", async ({
+  signal,
+}) => {
+  const backend = BACKENDS["S3 over plain http"]();
+  const slow = await prepared(archiveOptions(offsiteConfig(backend, { create: true, upload_limit: "1MB/s" })), signal);
+  const folder = scratchFolder();
+  for (const name of ["a", "b", "c", "d"]) writeFileSync(join(folder, name), randomBytes(22_000_000));
+  const ending = new AbortController();
+  let cancelledAt = 0;
+  const cancelled = slow.backUpFolder(
+    folder,
+    sample,
+    ({ text }) => {
+      if (cancelledAt > 0 || !/[1-9]\d* hashed/.test(text)) return;
+      cancelledAt = Date.now();
+      ending.abort("SIGTERM");
+    },
+    ending.signal,
+  );
+  await expect(cancelled).rejects.toBe("SIGTERM");
+  expect(Date.now() - cancelledAt).toBeLessThan(30_000);
+  expect((await slow.list(signal)).filter(({ state }) => state === "complete")).toEqual([]);
+  const again = await prepared(archiveOptions(offsiteConfig(backend)), signal);
+  expect(await again.backUpFolder(folder, sample, quiet, signal)).toMatchObject({ state: "complete", fileCount: 4 });
+});
+
+test("Archive: keeps as many backups of a source as the configuration says", async ({ signal }) => {
+  const retention = { keep_latest: 2, keep_hourly: 0, keep_daily: 0, keep_weekly: 0, keep_monthly: 0, keep_annual: 0 };
+  const archive = await prepared(
+    archiveOptions(offsiteConfig(BACKENDS.filesystem(), { create: true, retention })),
+    signal,
+  );
+  const folder = sampleFolder();
+  for (let made = 0; made < 3; made++) await archive.backUpFolder(folder, sample, quiet, signal);
+  expect(await archive.list(signal)).toHaveLength(2);
 });
 
 test("Archive: secrets are in no argument, and in no file once it is closed", async ({ signal }) => {
