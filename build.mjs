@@ -1,9 +1,10 @@
-// Bundles the agent into one file that needs nothing but Node: `node build.mjs` writes dist/iab.mjs.
+// Bundles the agent into one file that needs nothing but Node: `node build.mjs` writes dist/iab.mjs, and
+// `node build.mjs ENTRY OUT` another program in the same way.
 import { chmod, readFile } from "node:fs/promises";
 import { build } from "esbuild";
 
 const { version } = JSON.parse(await readFile("package.json", "utf8"));
-const outfile = "dist/iab.mjs";
+const [entryPoint = "src/main.ts", outfile = "dist/iab.mjs"] = process.argv.slice(2);
 
 // Packages in CommonJS call require() for Node's own modules, which an ES module does not have by itself.
 const banner = [
@@ -23,7 +24,7 @@ const englishOnly = {
 };
 
 await build({
-  entryPoints: ["src/main.ts"],
+  entryPoints: [entryPoint],
   outfile,
   bundle: true,
   platform: "node",
