@@ -13,9 +13,10 @@ node_modules: package.json package-lock.json
 	npm ci --no-audit --no-fund
 	@touch node_modules
 
-check: node_modules ## format, lint, types, unit tests and the rules of the house: the gate of every commit
+check: node_modules ## format, lint, types, dead exports, unit tests, rules of the house: the gate of every commit
 	$(BIN)/biome check .
 	$(BIN)/tsc -p .
+	$(BIN)/knip --no-progress
 	$(BIN)/vitest run --project unit --reporter dot
 
 format: node_modules ## write the code as the formatter wants it

@@ -50,7 +50,7 @@ export function exitCodeOf(error: unknown, signal: AbortSignal | undefined): num
 }
 
 /** The exit code of a command that a signal ended. */
-export function exitCodeOfSignal(signal: AbortSignal): number {
+function exitCodeOfSignal(signal: AbortSignal): number {
   return signal.reason === "SIGINT" ? EXIT.interrupted : EXIT.terminated;
 }
 

@@ -79,7 +79,7 @@ function also(name: string, names: readonly string[]): string[] {
 }
 
 /** Decides everything, prints it and changes nothing. */
-export async function plan(args: PlanArgs, context: Context): Promise<number> {
+async function plan(args: PlanArgs, context: Context): Promise<number> {
   const startedAt = context.world.clock.now();
   return withConfiguredServers(context, async (config, servers) => {
     const { whole } = await decide(config, servers, startedAt, args, context);
@@ -89,7 +89,7 @@ export async function plan(args: PlanArgs, context: Context): Promise<number> {
 }
 
 /** Replicates everything that the configuration names, then thins out old snapshots. */
-export async function run(args: RunArgs, context: Context): Promise<number> {
+async function run(args: RunArgs, context: Context): Promise<number> {
   const { world, globals } = context;
   const path = await findConfig(globals.config, world);
   const lock = await world.files.lock(path);

@@ -36,7 +36,7 @@ export function statusCommand(actions: Actions): Command {
 }
 
 /** Looks at both servers and tells how far every workload's copy is behind. Changes nothing. */
-export async function status(flags: Flags, context: Context): Promise<number> {
+async function status(flags: Flags, context: Context): Promise<number> {
   const { world } = context;
   const now = world.clock.now();
   return withConfiguredServers(context, async (config, servers) => {

@@ -11,9 +11,6 @@ export type Check = {
   readonly graceMs: number;
 };
 
-/** Where Healthchecks is run for everybody. */
-export const HOSTED_HEALTHCHECKS = "https://healthchecks.io";
-
 const Answer = z.object({ ping_url: z.url() });
 
 /** Creates the check, or updates the one of that name, and returns the address to ping. */

@@ -6,7 +6,7 @@ import { Secret } from "../model/secret.ts";
 export type ServerCredentials = { readonly identity: ClientIdentity; readonly pin: string };
 
 /** The files of a credentials folder. The two of the agent are named as IAB 1.2.0 names them. */
-export function credentialPaths(folder: string): { readonly certificate: string; readonly key: string } {
+function credentialPaths(folder: string): { readonly certificate: string; readonly key: string } {
   return { certificate: `${folder}/iab_client.crt`, key: `${folder}/iab_client.key` };
 }
 

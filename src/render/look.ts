@@ -23,7 +23,7 @@ export function paint(text: string, how: Paint, { colour }: Look): string {
 }
 
 /** Breaks a text into lines of at most so many characters, at blanks where there are any. */
-export function wrapped(text: string, width: number): string[] {
+function wrapped(text: string, width: number): string[] {
   const lines: string[] = [];
   let line = "";
   for (const word of text.split(" ")) {

@@ -84,6 +84,6 @@ function transfer({ mode, source, target }: Extract<Step, { kind: "copy" }>["cop
 }
 
 /** A verdict for programs, as `iab retention explain` prints it too. */
-export function verdictJson({ name, at, verdict, reasons }: Verdict): Record<string, unknown> {
+function verdictJson({ name, at, verdict, reasons }: Verdict): Record<string, unknown> {
   return { name, at: rfc3339(at), verdict, reasons };
 }

@@ -29,13 +29,7 @@ export function expectIncrements(pair: LabPair, { bytes }: Simulated): void {
 const Sending = z.object({ id: z.string(), metadata: z.record(z.string(), z.string()) });
 
 /** Copies a snapshot of a replica back to a new unit beside the original, as a person would with Incus alone. */
-export async function restore(
-  from: LabDaemon,
-  replica: Unit,
-  snapshot: string,
-  to: LabDaemon,
-  pool: string,
-): Promise<Unit> {
+async function restore(from: LabDaemon, replica: Unit, snapshot: string, to: LabDaemon, pool: string): Promise<Unit> {
   const name = `restored-${replica.name}`;
   const query = `?project=${replica.project}`;
   const migration = (sending: z.infer<typeof Sending>) => ({

@@ -15,7 +15,7 @@ const Operation = z.object({ status_code: z.number(), err: z.string().default(""
 const agent = new Agent({ keepAlive: true });
 
 /** A refusal of the daemon, with the HTTP status that it names. */
-export class LabRefusal extends Error {
+class LabRefusal extends Error {
   override readonly name = "LabRefusal";
   readonly status: number;
 

@@ -143,7 +143,7 @@ export type ServerSeed = Partial<Omit<ServerState, "facts">> & {
   readonly facts?: Partial<ServerFacts>;
 };
 
-export function server(host: string, { driver = "btrfs", facts: more = {}, ...seed }: ServerSeed = {}): ServerState {
+function server(host: string, { driver = "btrfs", facts: more = {}, ...seed }: ServerSeed = {}): ServerState {
   return {
     projects: [DEFAULT_PROJECT],
     pools: [{ name: "default", driver }],
