@@ -3,7 +3,7 @@ import { z } from "zod";
 import { isOwnSnapshotName } from "../../src/model/snapshot.ts";
 import { type Unit, unitId } from "../../src/model/unit.ts";
 import { call } from "../lab/daemon-api.ts";
-import type { LabDaemon } from "../lab/lab.ts";
+import type { Daemon, LabDaemon } from "../lab/lab.ts";
 import { contentDigest } from "../lab/storage.ts";
 
 const Facts = z.object({ config: z.record(z.string(), z.string()), status: z.string().optional() });
@@ -33,11 +33,20 @@ export class Ledger {
   }
 }
 
-/** The names of a unit's snapshots, oldest first. */
-export async function snapshotNames(daemon: LabDaemon, unit: Unit): Promise<string[]> {
+/** A snapshot as its server lists it. */
+export type Listed = { readonly name: string; readonly at: number };
+
+/** A unit's snapshots, oldest first. */
+export async function listSnapshots(daemon: Daemon, unit: Unit): Promise<Listed[]> {
   const listed = Snapshots.parse(await call(daemon, "GET", addressOf(unit, "/snapshots", "recursion=1")));
-  const byDate = listed.sort((a, b) => Date.parse(a.created_at) - Date.parse(b.created_at));
-  return byDate.map(({ name }) => name.slice(name.lastIndexOf("/") + 1));
+  return listed
+    .map(({ name, created_at: at }) => ({ name: name.slice(name.lastIndexOf("/") + 1), at: Date.parse(at) }))
+    .sort((a, b) => a.at - b.at);
+}
+
+/** The names of a unit's snapshots, oldest first. */
+export async function snapshotNames(daemon: Daemon, unit: Unit): Promise<string[]> {
+  return (await listSnapshots(daemon, unit)).map(({ name }) => name);
 }
 
 export async function ownSnapshotNames(daemon: LabDaemon, unit: Unit): Promise<string[]> {
