@@ -1,7 +1,8 @@
 import { z } from "zod";
 import type { Progress } from "../model/copy.ts";
+import { AgentError } from "../model/errors.ts";
 import type { Clock } from "../model/ports.ts";
-import { type EpochMs, SECOND_MS } from "../model/time.ts";
+import { type EpochMs, MINUTE_MS, SECOND_MS } from "../model/time.ts";
 import { badReply, type Operation } from "./answer.ts";
 import type { MigrationRequest, Secrets } from "./copy-requests.ts";
 import type { Ended } from "./operations.ts";
@@ -32,6 +33,12 @@ const GIVING_UP_MS = 35 * SECOND_MS;
 
 /** How long the other side gets to see for itself that one has failed. */
 const NOTICE_MS = 3 * SECOND_MS;
+
+/**
+ * How long one side may go on alone once the other has called the copy a success. Both end within seconds of each other;
+ * Incus 6.0.4 was seen to keep a volume's operation on a ZFS source open for ever, with nobody at its other end.
+ */
+const LAGGING_MS = 2 * MINUTE_MS;
 
 const SecretsSchema = z.object({ control: z.string().min(1), fs: z.string().min(1) });
 
@@ -70,6 +77,11 @@ export async function awaitBoth(
     };
     const ended = await ends[side].operations.waitFor(running[side], { onProgress, movedAt }, either);
     if (ended.state !== "success") void endOther(ends, running, OTHER[side], clock, either);
+    else
+      void clock.sleep(LAGGING_MS, either).then(
+        () => stop.abort(lagging(ends, running, OTHER[side])),
+        () => {},
+      );
     return ended;
   };
   let isOver = false;
@@ -81,6 +93,15 @@ export async function awaitBoth(
     stop.abort();
     if (!isOver) await giveUp(ends, running, options.relayed ?? false);
   }
+}
+
+function lagging(ends: Ends, running: Running, side: Side): AgentError {
+  const [late, early] = [ends[side].connection.host, ends[OTHER[side]].connection.host];
+  return new AgentError(
+    "incus.operation-failed",
+    `${early} calls the copy a success, and its operation on ${late} has not ended ${LAGGING_MS / SECOND_MS} s later (operation ${running[side].id})`,
+    { hint: "The copy does not count, and the next run makes it again. `incus operation list` on the server shows it" },
+  );
 }
 
 /** Asks the source to give its operation up, because no target will come for it. Its own end matters to nobody. */

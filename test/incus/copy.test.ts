@@ -1,5 +1,8 @@
 import { expect, test, vi } from "vitest";
+import type { Clock } from "../../src/model/ports.ts";
+import { MINUTE_MS } from "../../src/model/time.ts";
 import type { Unit } from "../../src/model/unit.ts";
+import { systemClock } from "../../src/system/clock.ts";
 import type { FakeIncus } from "../fakes/incus/start-fake-incus.ts";
 import { copyOfInstance, copyOfVolume, type FakePair, openFakePair } from "./fake-pair.ts";
 
@@ -125,6 +128,24 @@ test("copy() gives up what does not move, and names it", async () => {
   const failed = pair.copy(copyOfInstance(unit, { mode: "relay" }));
   await expect(failed).rejects.toThrow(/has not moved/);
 });
+
+for (const mode of MODES) {
+  test(`copy() in ${mode} mode does not wait for ever for a source whose target is done`, async () => {
+    // Long pauses pass at once.
+    const sleep: Clock["sleep"] = (durationMs, signal) =>
+      systemClock.sleep(durationMs >= MINUTE_MS ? 300 : durationMs, signal);
+    const pair = await openFakePair({ clock: { now: systemClock.now, sleep } });
+    const unit = pair.source.addVolume({ name: "data", content: "live", snapshots: SNAPSHOTS });
+    pair.source.faults.add({
+      match: { method: "POST", path: /volumes\/custom\/data$/ },
+      what: { kind: "operation-never-ends" },
+    });
+    await expect(pair.copy(copyOfVolume(unit, { mode }))).rejects.toMatchObject({
+      code: "incus.operation-failed",
+      message: expect.stringMatching(/spare calls the copy a success, and its operation on prod has not ended 120 s/),
+    });
+  });
+}
 
 test("copy() in relay mode tells how many bytes passed", async () => {
   const pair = await openFakePair({ source: { driver: "dir" }, target: { driver: "dir" } });

@@ -1,7 +1,7 @@
 import { onTestFinished } from "vitest";
 import { openServers } from "../../src/incus/servers.ts";
 import type { Copy, InstanceCopy, Progress, VolumeCopy } from "../../src/model/copy.ts";
-import type { Servers } from "../../src/model/ports.ts";
+import type { Clock, Servers } from "../../src/model/ports.ts";
 import { Secret } from "../../src/model/secret.ts";
 import type { InstanceUnit, VolumeUnit } from "../../src/model/unit.ts";
 import { systemClock } from "../../src/system/clock.ts";
@@ -25,10 +25,12 @@ export type FakePairOptions = {
   readonly target?: FakeIncusOptions;
   readonly bytesPerSecond?: () => number | undefined;
   readonly operationTimeoutMs?: number;
+  readonly clock?: Clock;
 };
 
 export async function openFakePair(options: FakePairOptions = {}): Promise<FakePair> {
   const trusted = [clientCertificate.certificate];
+  const clock = options.clock ?? systemClock;
   const source = await startFakeIncus({ name: "prod", trusted, ...options.source });
   const target = await startFakeIncus({ name: "spare", trusted, ...options.target });
   const optionsOf = (host: string, fake: FakeIncus) => ({
@@ -39,13 +41,13 @@ export async function openFakePair(options: FakePairOptions = {}): Promise<FakeP
       key: new Secret(clientCertificate.key),
       pin: fake.certificate,
     },
-    clock: systemClock,
+    clock,
     operationTimeoutMs: options.operationTimeoutMs ?? 10_000,
   });
   const servers = openServers({
     source: optionsOf("prod", source),
     target: optionsOf("spare", target),
-    clock: systemClock,
+    clock,
     bytesPerSecond: options.bytesPerSecond ?? (() => undefined),
   });
   onTestFinished(async () => {
