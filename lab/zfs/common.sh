@@ -8,6 +8,7 @@ case $LAB in /*) ;; *) LAB=$PWD/$LAB ;; esac
 RUN=$LAB/run
 # What is built once and booted by every lab: image, kernel, saved state.
 if [ -n "${IAB_LAB_CACHE:-}" ]; then CACHE=$IAB_LAB_CACHE/zfs; else CACHE=$LAB/cache; fi
+case $CACHE in /*) ;; *) CACHE=$PWD/$CACHE ;; esac
 
 STARTED=$SECONDS
 say() { printf 'lab-zfs: [%3d s] %s\n' $((SECONDS - STARTED)) "$*" >&2; }
@@ -16,6 +17,14 @@ die() { printf 'lab-zfs: %s\n' "$*" >&2; exit 1; }
 must_be_root() {
   [ "$(id -u)" = 0 ] || die "this needs root: it unpacks Debian roots and runs commands in them"
   [ "$(uname -m)" = x86_64 ] || die "the machine is made for x86-64, this is $(uname -m)"
+}
+
+# What QEMU, ssh and a socket's address can bear.
+check_paths() {
+  [ ${#RUN} -le 80 ] || die "the path $RUN is too long (80 characters at most): set IAB_LAB_DIR to a shorter one"
+  case $RUN$CACHE in
+    *[!A-Za-z0-9/._+@-]*) die "the paths $RUN and $CACHE may hold letters, digits and / . _ + @ - only: set IAB_LAB_DIR or IAB_LAB_CACHE" ;;
+  esac
 }
 
 # need PACKAGE...: Debian packages on this machine, installed where they are missing.
