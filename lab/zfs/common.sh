@@ -55,5 +55,5 @@ lock() {
 # forget_old PREFIX KEEP: of the cache's folders with that name only the latest used stay; a machine that still runs on
 # an older one holds its files open.
 forget_old() {
-  find "$CACHE" -maxdepth 1 -name "$1-*" -printf '%T@ %p\n' | sort -rn | tail -n "+$(($2 + 1))" | cut -d' ' -f2- | xargs -r -d '\n' rm -rf
+  find "$CACHE" -maxdepth 1 -name "$1-*" -printf '%T@ %p\n' | sort -rn | tail -n "+$(($2 + 1))" | cut -d' ' -f2- | xargs -r -d '\n' rm -rf --one-file-system
 }

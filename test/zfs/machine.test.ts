@@ -100,7 +100,7 @@ const CASES: { from: Generation; to: Generation; mode: Mode; pool: PoolKind; kin
 
 for (const { from, to, mode, pool, kinds } of CASES) {
   for (const kind of kinds) {
-    test(`copy() of an ${kind} from ${from} to ${to} on ${pool} by ${mode} sends increments and true content`, async ({
+    test(`copy() by ${mode} from ${from} to ${to} on ${pool}, ${kind}: increments only, true content`, async ({
       signal,
     }) => {
       const { source, target } = { source: openZfsLab().incus[from].source, target: openZfsLab().incus[to].target };
