@@ -79,6 +79,18 @@ test("makePlan() never damages a replica, wherever its runs die and whatever peo
   );
 });
 
+/** Foreign snapshots between ours, and one of them deleted by hand, can leave btrfs no order to send in. */
+function mayBeHelpless({ storage }: Setting, history: readonly (readonly [Event, number])[]): boolean {
+  const hands = new Set(history.map(([{ kind }]) => kind));
+  return storage === "btrfs" && hands.has("foreign") && hands.has("delete");
+}
+
+const TOLD_AS_HELPLESS = {
+  failed: true,
+  why: expect.stringMatching(/^btrfs would send /),
+  hint: expect.stringMatching(/--reseed/),
+};
+
 test("makePlan() heals without help: after whatever has happened on the source, one run brings the target up to date", () => {
   fc.assert(
     fc.property(settings, histories, (setting, history) => {
@@ -92,15 +104,22 @@ test("makePlan() heals without help: after whatever has happened on the source, 
         simulator.pass(passed);
       }
       const { skipped } = simulator.run();
+      if (mayBeHelpless(setting, history) && skipped.length > 0) {
+        expect(skipped).toEqual([expect.objectContaining(TOLD_AS_HELPLESS)]);
+        return;
+      }
       expect(skipped).toEqual([]);
       const contents = new Map(simulator.source.map(({ snapshot, content }) => [snapshot.name, content]));
-      // What cannot be taken back and sent again is warned of.
-      const held = (simulator.replica?.held ?? []).filter(({ snapshot }) => !simulator.doubted.has(snapshot.name));
+      // What cannot be taken back and sent again is warned of; somebody else's is not ours to take back at all.
+      const held = (simulator.replica?.held ?? []).filter(
+        ({ snapshot: { name } }) => isOwnSnapshotName(name) && !simulator.doubted.has(name),
+      );
       for (const { snapshot, content } of held)
         if (contents.has(snapshot.name))
           expect([snapshot.name, content]).toEqual([snapshot.name, contents.get(snapshot.name)]);
       expect(held.filter(({ content }) => content === undefined)).toEqual([]);
-      expect(simulator.source.at(-1)?.snapshot.name).toBe(held.at(-1)?.snapshot.name);
+      const own = simulator.source.filter(({ snapshot: { name } }) => isOwnSnapshotName(name));
+      expect(own.at(-1)?.snapshot.name).toBe(held.at(-1)?.snapshot.name);
     }),
     { numRuns: RUNS },
   );
