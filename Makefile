@@ -1,6 +1,6 @@
 # `make` alone explains itself. Everything a fresh Debian machine lacks is installed by the targets that need it.
 .DEFAULT_GOAL := help
-.PHONY: help check format test unit golden build lab lab-down lab-zfs test-zfs lab-zfs-down demo install clean
+.PHONY: help check format test unit golden build test-history lab lab-down lab-zfs test-zfs lab-zfs-down demo install clean
 SHELL := /bin/bash
 BIN := node_modules/.bin
 PREFIX ?= /usr/local

@@ -14,7 +14,10 @@ const Work = z.object({
   copy: z.custom<Copy>((value) => typeof value === "object"),
 });
 
-/** One copy, described on stdin, in a process of its own: prints what it moved, how long it took, and its memory. */
+/**
+ * One copy, described on stdin, in a process of its own: prints what it moved, how long it took, and its memory. Whoever
+ * waits for it to be under way sees a dot on stderr now and then.
+ */
 const { certificate, key, source, target, copy } = Work.parse(JSON.parse(await text(process.stdin)));
 const options = ({ host, url, pin }: z.infer<typeof Host>) => {
   const credentials = { certificate, key: new Secret(key), pin };
@@ -27,7 +30,8 @@ const servers = openServers({
   bytesPerSecond: () => undefined,
 });
 const startedAt = performance.now();
-const { bytes } = await servers.copy(copy, () => {}, new AbortController().signal);
+const tell = () => process.stderr.write(".");
+const { bytes } = await servers.copy(copy, tell, new AbortController().signal);
 const durationMs = Math.round(performance.now() - startedAt);
 await servers.close();
 const peakBytes = process.resourceUsage().maxRSS * 1024;

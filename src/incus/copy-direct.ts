@@ -26,10 +26,10 @@ type Start = (address: string, certificate: string) => Promise<Running>;
 export function pull(ends: Ends, copy: Copy, options: DirectOptions, signal: AbortSignal): Promise<Copied> {
   return direct(ends, copy, "source", options, signal, async (address, certificate) => {
     const offer = sourceRequest(copy, undefined);
-    const source = await start(ends.source, offer, signal);
+    const source = await start(ends.source, offer, options.clock, signal);
     const target = await startSecond(ends.source, source, () => {
       const peer = peerOf(ends.source, source, offer, address, certificate);
-      return start(ends.target, sinkRequest(copy, peer), signal);
+      return start(ends.target, sinkRequest(copy, peer), options.clock, signal);
     });
     return { source, target };
   });
@@ -39,10 +39,10 @@ export function pull(ends: Ends, copy: Copy, options: DirectOptions, signal: Abo
 export function push(ends: Ends, copy: Copy, options: DirectOptions, signal: AbortSignal): Promise<Copied> {
   return direct(ends, copy, "target", options, signal, async (address, certificate) => {
     const sink = sinkRequest(copy, undefined);
-    const target = await start(ends.target, sink, signal);
+    const target = await start(ends.target, sink, options.clock, signal);
     const source = await startSecond(ends.target, target, () => {
       const peer = peerOf(ends.target, target, sink, address, certificate);
-      return start(ends.source, sourceRequest(copy, peer), signal);
+      return start(ends.source, sourceRequest(copy, peer), options.clock, signal);
     });
     return { source, target };
   });

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { Progress } from "../model/copy.ts";
-import { AgentError } from "../model/errors.ts";
+import { AgentError, IncusRefusal } from "../model/errors.ts";
 import type { Clock } from "../model/ports.ts";
 import { type EpochMs, MINUTE_MS, SECOND_MS } from "../model/time.ts";
 import { badReply, type Operation } from "./answer.ts";
@@ -31,6 +31,10 @@ export type WatchOptions = {
 /** How long the end of what was cancelled is waited for; a sink that nobody connects to ends after 30 s. */
 const GIVING_UP_MS = 35 * SECOND_MS;
 
+/** An operation that was given up holds its instance for as long, even if it is no longer listed. */
+const BUSY_MS = 40 * SECOND_MS;
+const BUSY_EVERY_MS = SECOND_MS;
+
 /** How long the other side gets to see for itself that one has failed. */
 const NOTICE_MS = 3 * SECOND_MS;
 
@@ -42,11 +46,29 @@ const LAGGING_MS = 2 * MINUTE_MS;
 
 const SecretsSchema = z.object({ control: z.string().min(1), fs: z.string().min(1) });
 
-/** Starts one end of a migration. */
-export async function start(end: End, request: MigrationRequest, signal: AbortSignal): Promise<Operation> {
-  const answer = await end.connection.request(request, signal);
-  if (answer.kind === "async") return answer.operation;
-  throw badReply(askedOf(end, request), `an answer of type ${answer.kind} where async is due`);
+/** Starts one end of a migration, as soon as the server is done with what it was doing to the unit. */
+export async function start(
+  end: End,
+  request: MigrationRequest,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<Operation> {
+  const until = clock.now() + BUSY_MS;
+  for (;;) {
+    const answer = await end.connection.request(request, signal).catch((error) => {
+      if (isBusy(error) && clock.now() < until) return undefined;
+      throw error;
+    });
+    if (answer?.kind === "async") return answer.operation;
+    if (answer !== undefined)
+      throw badReply(askedOf(end, request), `an answer of type ${answer.kind} where async is due`);
+    await clock.sleep(BUSY_EVERY_MS, signal);
+  }
+}
+
+/** Another operation holds the instance, perhaps one that was given up and waits for its own end. */
+function isBusy(error: unknown): boolean {
+  return error instanceof IncusRefusal && /busy running/i.test(error.message);
 }
 
 /** What whoever connects to the operation has to show. */

@@ -7,7 +7,7 @@ import { abandon, awaitBoth, type End, type Ends, type Running, secretsOf, start
 import { throwUnlessDone } from "./copy-outcome.ts";
 import { CHANNELS, type MigrationRequest, type Secrets, sinkRequest, sourceRequest } from "./copy-requests.ts";
 import { watchHistory } from "./history.ts";
-import { withGuids } from "./history-guids.ts";
+import { heldHistory } from "./history-held.ts";
 import { type Meter, pump } from "./relay-pump.ts";
 import type { Throttle } from "./throttle.ts";
 
@@ -28,8 +28,8 @@ export async function relay(ends: Ends, copy: Copy, options: RelayOptions, signa
   const over = new AbortController();
   const either = AbortSignal.any([signal, refused.signal]);
   const counter = openCounter(options);
-  const history = watchHistory({ ...copy, keep: await withGuids(ends.target, copy, signal) });
-  const { running, sockets } = await open(ends, copy, signal);
+  const history = watchHistory({ ...copy, keep: await heldHistory(ends.target, copy, options.clock, signal) });
+  const { running, sockets } = await open(ends, copy, options.clock, signal);
   const channels = CHANNELS.map((channel) =>
     pump(
       { ...sockets[channel], ...history[channel], meter: counter.meter },
@@ -51,13 +51,24 @@ export async function relay(ends: Ends, copy: Copy, options: RelayOptions, signa
 type Party = { readonly end: End; readonly operation: Operation; readonly secrets: Secrets };
 
 /** Both operations and all their websockets. What was begun is ended if the rest cannot be. */
-async function open(ends: Ends, copy: Copy, signal: AbortSignal): Promise<{ running: Running; sockets: Sockets }> {
+async function open(
+  ends: Ends,
+  copy: Copy,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<{ running: Running; sockets: Sockets }> {
   const parties: Party[] = [];
   const sockets: WebSocket[] = [];
   let isOpen = false;
   try {
-    const source = await join(ends.source, sourceRequest(copy, undefined), parties, signal);
-    const target = await join(ends.target, sinkRequest(copy, undefined), parties, signal);
+    const begin = async (end: End, request: MigrationRequest) => {
+      const operation = await start(end, request, clock, signal);
+      const party = { end, operation, secrets: secretsOf(end, operation, request) };
+      parties.push(party);
+      return party;
+    };
+    const source = await begin(ends.source, sourceRequest(copy, undefined));
+    const target = await begin(ends.target, sinkRequest(copy, undefined));
     // Each server waits for its control connection first.
     const control = await connect({ source, target }, "control", sockets, signal);
     const fs = await connect({ source, target }, "fs", sockets, signal);
@@ -66,13 +77,6 @@ async function open(ends: Ends, copy: Copy, signal: AbortSignal): Promise<{ runn
   } finally {
     if (!isOpen) await close(parties, sockets);
   }
-}
-
-async function join(end: End, request: MigrationRequest, parties: Party[], signal: AbortSignal): Promise<Party> {
-  const operation = await start(end, request, signal);
-  const party = { end, operation, secrets: secretsOf(end, operation, request) };
-  parties.push(party);
-  return party;
 }
 
 type Parties = { readonly source: Party; readonly target: Party };

@@ -4,7 +4,7 @@ import { z } from "zod";
 import type { Unit } from "../../src/model/unit.ts";
 import type { Simulated } from "../incus/history-simulation.ts";
 import { begin, call } from "../lab/daemon-api.ts";
-import type { LabDaemon } from "../lab/lab.ts";
+import type { Daemon } from "../lab/lab.ts";
 import { contentDigest } from "../lab/storage.ts";
 import { CHANGE_BYTES, type LabPair } from "./history-lab-pair.ts";
 
@@ -29,7 +29,7 @@ export function expectIncrements(pair: LabPair, { bytes }: Simulated): void {
 const Sending = z.object({ id: z.string(), metadata: z.record(z.string(), z.string()) });
 
 /** Copies a snapshot of a replica back to a new unit beside the original, as a person would with Incus alone. */
-async function restore(from: LabDaemon, replica: Unit, snapshot: string, to: LabDaemon, pool: string): Promise<Unit> {
+async function restore(from: Daemon, replica: Unit, snapshot: string, to: Daemon, pool: string): Promise<Unit> {
   const name = `restored-${replica.name}`;
   const query = `?project=${replica.project}`;
   const migration = (sending: z.infer<typeof Sending>) => ({

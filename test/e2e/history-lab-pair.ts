@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
+import type { Copy } from "../../src/model/copy.ts";
 import type { Unit } from "../../src/model/unit.ts";
 import { type CopyLab, copyOf, ignore, snapshotsOf } from "../contract/copy-lab.ts";
 import type { Pair } from "../incus/history-simulation.ts";
@@ -21,6 +22,10 @@ export type LabPair = Pair & {
   readonly sourcePool: string;
   readonly unit: Unit;
   readonly replica: Unit;
+  readonly copyOf: Copy;
+  sourceNames(): Promise<readonly string[]>;
+  /** Adds so much to what the source holds. */
+  growSource(seed: string, sizeBytes: number): Promise<void>;
   /** A transfer is the whole unit whatever has changed of it. */
   readonly sendsWhole: boolean;
 };
@@ -39,6 +44,7 @@ export async function openLabPair(copyLab: CopyLab, options: LabPairOptions): Pr
   const replica = copy.target;
   let takenAt = 0;
   let changes = 0;
+  let isMade = false;
   const on = (side: "source" | "target") =>
     side === "source" ? ([source, unit] as const) : ([target, replica] as const);
   return {
@@ -49,6 +55,10 @@ export async function openLabPair(copyLab: CopyLab, options: LabPairOptions): Pr
     unit,
     replica,
     sendsWhole: kind === "block" && (sourceDriver === "dir" || targetDriver === "dir"),
+    copyOf: copy,
+    sourceNames: async () => (await snapshotsOf(source, unit)).map((snapshot) => snapshot.name),
+    growSource: async (seed, sizeBytes) =>
+      writeBytes(join(await contentPath(source, unit), `more-${seed}`), seed, sizeBytes, 0),
     changeSource: async (seed) => {
       changes += 1;
       await changePart(source, unit, changes % PARTS, seed);
@@ -58,10 +68,14 @@ export async function openLabPair(copyLab: CopyLab, options: LabPairOptions): Pr
       await takeSnapshot(source, unit, snapshot);
       takenAt = Date.now();
     },
-    targetSnapshots: async () => (await exists(() => snapshotsOf(target, replica))) ?? [],
+    targetSnapshots: async () => (isMade ? snapshotsOf(target, replica) : []),
     deleteSnapshot: (side, snapshot) => deleteSnapshot(...on(side), snapshot),
     digest: (side, snapshot) => contentDigest(...on(side), snapshot),
-    copy: (keep, sends) => copyLab.servers.copy({ ...copy, keep, sends }, ignore, new AbortController().signal),
+    copy: async (keep, sends) => {
+      const copied = await copyLab.servers.copy({ ...copy, keep, sends }, ignore, new AbortController().signal);
+      isMade = true;
+      return copied;
+    },
   };
 }
 
@@ -80,14 +94,4 @@ async function changePart(daemon: LabDaemon, unit: Unit, part: number, seed: str
 /** Servers date the snapshots of instances to the second, and take two of the same second for one. */
 async function aSecondAfter(at: number): Promise<void> {
   await setTimeout(Math.max(0, Math.floor(at / 1000) * 1000 + 1000 - Date.now()));
-}
-
-/** A replica has no snapshots before it is there. */
-async function exists<T>(ask: () => Promise<T>): Promise<T | undefined> {
-  try {
-    return await ask();
-  } catch (error) {
-    if (error instanceof Error && "status" in error && error.status === 404) return undefined;
-    throw error;
-  }
 }

@@ -95,6 +95,16 @@ test("copy() in push mode ends the sink when the source refuses", async () => {
   expect(pair.target.requests.map(({ method }) => method)).toContain("DELETE");
 });
 
+test("copy() waits for the server to be done with the instance", async () => {
+  const pair = await openFakePair();
+  const unit = pair.source.addInstance({ name: "web1", content: "live", snapshots: SNAPSHOTS });
+  const error = 'Failed creating instance record: Instance is busy running a "create" operation';
+  const what = { kind: "refuse", status: 500, error } as const;
+  pair.target.faults.add({ match: { method: "POST", path: /instances$/ }, what });
+  await pair.copy(copyOfInstance(unit, { mode: "push" }));
+  expectEqual(pair, unit);
+});
+
 test("copy() refuses to keep history where it does not stand between the servers", async () => {
   const pair = await openFakePair();
   const unit = pair.source.addInstance({ name: "web1", content: "live", snapshots: SNAPSHOTS });

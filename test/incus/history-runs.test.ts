@@ -158,3 +158,21 @@ test("copy() spares what the source forgets between the plan and the copy", asyn
   await pair.copy({ ...copy, keep, sends: ["s4"] });
   expect(pair.target.snapshots(copy.target)).toEqual(["s1", "s2", "s3", "s4"]);
 });
+
+test("copy() spares what came to the target between the plan and the copy, or what the plan overlooked", async () => {
+  const { pair, copy } = await withHistory("zfs", "zfs");
+  await pair.copy({ ...copy, keep: [], sends: ["s4"] });
+  expect(pair.target.snapshots(copy.target)).toEqual(["s1", "s2", "s3", "s4"]);
+  expect(pair.target.datasets(copy.target)).toEqual(["s1", "s2", "s3", "s4"]);
+});
+
+test("copy() refuses when what was to be kept is gone already", async () => {
+  const { pair, copy, guids } = await withHistory("btrfs", "btrfs");
+  const keep = keepAll(pair, copy, guids);
+  pair.target.deleteSnapshot(copy.target, "s1");
+  const before = pair.target.state();
+  const failed = pair.copy({ ...copy, keep, sends: ["s4"] });
+  await expect(failed).rejects.toMatchObject({ code: "history.refused" });
+  await expect(failed).rejects.toThrow("the target no longer has s1");
+  expect(pair.target.state()).toEqual(before);
+});

@@ -70,6 +70,12 @@ export async function subvolumes(daemon: LabDaemon, pool: string): Promise<strin
     .sort();
 }
 
+/** Deletes subvolumes of a btrfs pool past every API, given by their paths in the pool. */
+export async function deleteSubvolumes(daemon: LabDaemon, pool: string, paths: readonly string[]): Promise<void> {
+  const inside = ["--target", String(daemon.keeperPid), "--mount", "--", "/usr/bin/btrfs", "subvolume", "delete"];
+  for (const path of paths) await run("nsenter", [...inside, join(daemon.incusDir, "storage-pools", pool, path)]);
+}
+
 const Volume = z.object({ name: z.string(), type: z.string(), project: z.string() });
 
 /**

@@ -1,7 +1,9 @@
 import { on } from "node:events";
 import type WebSocket from "ws";
 import type { Copy, KeptSnapshot } from "../model/copy.ts";
-import { AgentError } from "../model/errors.ts";
+import { AgentError, IncusRefusal } from "../model/errors.ts";
+import type { Clock } from "../model/ports.ts";
+import type { Snapshot } from "../model/snapshot.ts";
 import { SECOND_MS } from "../model/time.ts";
 import type { Operation } from "./answer.ts";
 import { abandon, type End, secretsOf, start } from "./copy-ends.ts";
@@ -15,20 +17,42 @@ import { type Frame, frameOf } from "./relay-pump.ts";
 const ENDING_MS = 15 * SECOND_MS;
 
 /**
- * The kept snapshots with their true GUIDs, where the replica is on ZFS: read from the target itself, since a wrong one
- * would delete what it stands for. What was remembered has to agree.
+ * All that the refresh must leave on the replica: what is there now, which may be more than the plan saw. On ZFS with
+ * the true GUIDs, read from the target itself, since a wrong one would delete what it stands for; what was remembered
+ * has to agree. Empty for a plain mirror.
  */
-export async function withGuids(target: End, copy: Copy, signal: AbortSignal): Promise<readonly KeptSnapshot[]> {
-  if (copy.keep.length === 0 || (await isElsewhere(target, copy, signal))) return copy.keep;
-  const guids = await readGuids(target, copy, signal);
-  if (guids === undefined) return copy.keep;
-  const replaced = copy.keep.filter(({ name, guid }) => guid !== undefined && guids.get(name) !== guid);
+export async function heldHistory(
+  target: End,
+  copy: Copy,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<readonly KeptSnapshot[]> {
+  if (copy.sends === undefined && copy.keep.length === 0) return [];
+  const held = await heldNow(target, copy, signal);
+  if (held.length === 0 || (await isElsewhere(target, copy, signal))) return held;
+  const guids = await readGuids(target, copy, clock, signal);
+  if (guids === undefined) return held;
+  const replaced = held.filter(({ name, guid }) => guid !== undefined && guids.get(name) !== guid);
   if (replaced.length > 0) {
     throw refusal(copy, `the target does not hold ${list(replaced.map(({ name }) => name))} as remembered`, LOST);
   }
-  const ghosts = copy.keep.filter(({ name }) => !guids.has(name)).map(({ name }) => name);
+  const ghosts = held.filter(({ name }) => !guids.has(name)).map(({ name }) => name);
   if (ghosts.length > 0) throw refusal(copy, `the target lists ${list(ghosts)} without any data behind`, GHOST);
-  return copy.keep.map((snapshot) => ({ ...snapshot, guid: guids.get(snapshot.name) }));
+  return held.map((snapshot) => ({ ...snapshot, guid: guids.get(snapshot.name) }));
+}
+
+async function heldNow(target: End, copy: Copy, signal: AbortSignal): Promise<readonly KeptSnapshot[]> {
+  const there = await target.snapshots(copy.target, signal).catch(noneIfMissing);
+  const gone = copy.keep.filter(({ name }) => !there.some((snapshot) => snapshot.name === name));
+  if (gone.length > 0) throw refusal(copy, `the target no longer has ${list(gone.map(({ name }) => name))}`, LOST);
+  const guids = new Map(copy.keep.map(({ name, guid }) => [name, guid]));
+  return there.map(({ name, createdAtExact }) => ({ name, createdAtExact, guid: guids.get(name) }));
+}
+
+/** A replica that is yet to be made has no snapshots. */
+function noneIfMissing(error: unknown): readonly Snapshot[] {
+  if (error instanceof IncusRefusal && error.status === 404) return [];
+  throw error;
 }
 
 const LOST = "Somebody has replaced them. Look at the replica's snapshots; `iab status` shows what is lost";
@@ -51,9 +75,9 @@ function poolOf(copy: Copy): string | undefined {
  * The GUIDs of a replica's snapshots, undefined where it is not on ZFS. Its server is asked to send the replica, and
  * says what it has before it sends anything; then it is let go. Nothing is changed by that.
  */
-async function readGuids(target: End, copy: Copy, signal: AbortSignal): Promise<Guids | undefined> {
+async function readGuids(target: End, copy: Copy, clock: Clock, signal: AbortSignal): Promise<Guids | undefined> {
   const request = sourceRequest(backwards(copy), undefined);
-  const operation = await start(target, request, signal);
+  const operation = await start(target, request, clock, signal);
   const opened: WebSocket[] = [];
   try {
     const secrets = secretsOf(target, operation, request);
