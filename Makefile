@@ -34,7 +34,8 @@ build: node_modules ## dist/iab.mjs: one file that needs nothing but Node
 test: node_modules build ## everything: the gate, then the lab with real Incus 6.0 and 7.0 and all tests on it
 	@test/run-all
 
-test-history: node_modules lab ## kept history over 60 simulated days in 240 runs, on everything the lab has
+test-history: node_modules lab ## kept history: connections cut at every point, and 60 simulated days in 240 runs
+	$(BIN)/vitest run --project history
 	IAB_HISTORY_RUNS=240 $(BIN)/vitest run --project e2e test/e2e/history-kept.test.ts
 
 lab: ## two Incus hosts of 6.0 and two of 7.0, Kopia, S3 and SFTP servers, below .lab (as root)
