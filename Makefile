@@ -1,6 +1,6 @@
 # `make` alone explains itself. Everything a fresh Debian machine lacks is installed by the targets that need it.
 .DEFAULT_GOAL := help
-.PHONY: help check format test unit golden build test-history lab lab-down lab-zfs test-zfs lab-zfs-down demo install clean
+.PHONY: help check format test unit golden build bench test-history lab lab-down lab-zfs test-zfs lab-zfs-down demo install clean
 SHELL := /bin/bash
 BIN := node_modules/.bin
 PREFIX ?= /usr/local
@@ -37,6 +37,9 @@ test: node_modules build ## everything: the gate, then the lab with real Incus 6
 test-history: node_modules lab ## kept history: connections cut at every point, and 60 simulated days in 240 runs
 	$(BIN)/vitest run --project history
 	IAB_HISTORY_RUNS=240 $(BIN)/vitest run --project e2e test/e2e/history-kept.test.ts
+
+bench: node_modules lab ## what is measured against what, and the ratios: a relay of 2 GiB beside Incus's own
+	$(BIN)/vitest run --project bench --reporter dot
 
 lab: ## two Incus hosts of 6.0 and two of 7.0, Kopia, S3 and SFTP servers, below .lab (as root)
 	@lab/up

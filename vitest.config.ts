@@ -30,6 +30,7 @@ export default defineConfig({
         },
       },
       { test: { name: "history", include: [FAULTS_OF_HISTORY], ...againstTheLab, testTimeout: 600_000 } },
+      { test: { name: "bench", include: ["bench/**/*.test.ts"], ...againstTheLab, testTimeout: 1_800_000 } },
       { test: { name: "zfs", include: ["test/zfs/**/*.test.ts"], ...againstTheLab, testTimeout: 3_600_000 } },
     ],
   },
