@@ -9,10 +9,10 @@ import { survey } from "../inventory/survey.ts";
 import type { Report } from "../model/outcome.ts";
 import type { Plan } from "../model/plan.ts";
 import type { Servers } from "../model/ports.ts";
-import { snapshotName } from "../model/snapshot.ts";
 import type { EpochMs } from "../model/time.ts";
 import { makePlan } from "../plan/make-plan.ts";
 import { narrowPlan } from "../plan/narrow-plan.ts";
+import { runName } from "../plan/run-name.ts";
 import { PLAIN } from "../render/look.ts";
 import { reportText } from "../render/report-text.ts";
 import { isRetraction } from "../render/step-lines.ts";
@@ -136,7 +136,7 @@ async function decide(
 ): Promise<Decided> {
   const jobs = jobsOf(config, { iosFix });
   const state = await survey(jobs, servers, world.signal);
-  const orders = { now, run: snapshotName(now), iosFix, adopt, reseed };
+  const orders = { now, run: runName(state, now), iosFix, adopt, reseed };
   const narrowed = (plan: Plan) => narrowPlan(withLooseEnds(plan, config), workloads);
   return {
     whole: narrowed(makePlan(jobs, state, orders)),

@@ -3,10 +3,10 @@ import { z } from "zod";
 import { jobsOf } from "../config/jobs-of.ts";
 import { survey } from "../inventory/survey.ts";
 import type { Servers } from "../model/ports.ts";
-import { isOwnSnapshotName, snapshotName } from "../model/snapshot.ts";
+import { isOwnSnapshotName } from "../model/snapshot.ts";
 import type { Stock, StockRow } from "../model/stock.ts";
-import { MINUTE_MS } from "../model/time.ts";
 import { makePlan } from "../plan/make-plan.ts";
+import { runName } from "../plan/run-name.ts";
 import { takeStock } from "../plan/take-stock.ts";
 import { type Notices, stockCsv, stockJson, stockMetrics, stockText } from "../render/stock-text.ts";
 import type { Actions, Context } from "./command.ts";
@@ -44,9 +44,7 @@ async function status(flags: Flags, context: Context): Promise<number> {
     const state = await survey(jobs, servers, world.signal);
     const bare = takeStock(jobs, state, now);
     const stock = flags.sizes ? await withSizes(bare, servers, world.signal) : bare;
-    // What the next run would find: not in this very second, in which one may just have ended.
-    const soon = now + MINUTE_MS;
-    const notices: Notices = makePlan(jobs, state, { now: soon, run: snapshotName(soon) });
+    const notices: Notices = makePlan(jobs, state, { now, run: runName(state, now) });
     world.print(flags.prometheus ? stockMetrics(stock, notices) : printed(stock, notices, context));
     return flags.strict && needsAPerson(stock, notices) ? EXIT.warnings : EXIT.ok;
   });

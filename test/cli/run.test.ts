@@ -138,7 +138,14 @@ test("iab run is refused while another run holds the lock of the configuration, 
   expect((await run("plan")).exitCode).toBe(0);
   await lock.release();
   expect((await run()).exitCode).toBe(0);
-  expect((await run("run", "db1")).exitCode).toBe(3);
+});
+
+test("iab run takes the next free second for its name where a run of this second has it already", async () => {
+  const { both, run } = stage();
+  await run("run", "db1");
+  expect((await run()).exitCode).toBe(0);
+  expect(both.source.names(web)).toEqual(["IAB_20261120-040001"]);
+  expect(both.target.names(db)).toEqual(["IAB_20261120-040000", "IAB_20261120-040001"]);
 });
 
 test("iab run gives the lock back when it fails, and closes the way to the servers", async () => {
