@@ -1,6 +1,8 @@
+import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import type { Shell } from "../../src/cli/command.ts";
 import { connect } from "../../src/cli/connect.ts";
 import { runCli } from "../../src/cli/run-cli.ts";
@@ -25,6 +27,8 @@ export type Site = {
   writeConfig(config: Readonly<Record<string, unknown>>): Promise<void>;
   /** Runs a command line in this process. */
   iab(argv: readonly string[], options?: { readonly signal?: AbortSignal; readonly log?: Log }): Promise<Ended>;
+  /** Starts a command line as a process of its own: the bundle that `buildAgent()` made. */
+  start(argv: readonly string[]): ChildProcess;
   close(): Promise<void>;
 };
 
@@ -36,6 +40,13 @@ type Options = {
   /** The projects that the agent's certificate is confined to on each side. */
   readonly projects?: Readonly<Record<"source" | "target", readonly string[]>>;
 };
+
+const BUNDLE = "dist/iab.mjs";
+
+/** Builds the program that `start()` runs. */
+export async function buildAgent(): Promise<void> {
+  await promisify(execFile)(process.execPath, ["build.mjs"]);
+}
 
 /** Sets the agent up between the two servers of a generation. */
 export async function openSite(generation: Generation, { urls = {}, projects }: Options = {}): Promise<Site> {
@@ -65,6 +76,7 @@ export async function openSite(generation: Generation, { urls = {}, projects }: 
       await writeFile(configPath, JSON.stringify(whole, undefined, 2));
     },
     iab: (argv, options = {}) => runHere([...argv, "--config", configPath], options),
+    start: (argv) => spawn(process.execPath, [BUNDLE, ...argv, "--config", configPath], { stdio: "ignore" }),
     close: async () => {
       for (const daemon of [source, target]) await removeTrust(daemon, identity.certificate);
       await rm(folder, { recursive: true });
