@@ -1,6 +1,6 @@
 # `make` alone explains itself. Everything a fresh Debian machine lacks is installed by the targets that need it.
 .DEFAULT_GOAL := help
-.PHONY: help check format test unit golden build bench test-history lab lab-down lab-zfs test-zfs lab-zfs-down demo install clean
+.PHONY: help check format test unit golden build bench test-faults test-history lab lab-down lab-zfs test-zfs lab-zfs-down demo install clean
 SHELL := /bin/bash
 BIN := node_modules/.bin
 PREFIX ?= /usr/local
@@ -34,8 +34,10 @@ build: node_modules ## dist/iab.mjs: one file that needs nothing but Node
 test: node_modules build ## everything: the gate, then the lab with real Incus 6.0 and 7.0 and all tests on it
 	@test/run-all
 
-test-history: node_modules lab ## kept history: connections cut at every point, and 60 simulated days in 240 runs
-	$(BIN)/vitest run --project history
+test-faults: node_modules build lab ## on real servers: runs killed, connections cut, targets refused and full
+	$(BIN)/vitest run --project faults
+
+test-history: node_modules lab ## kept history over 60 simulated days in 240 runs, on everything the lab has
 	IAB_HISTORY_RUNS=240 $(BIN)/vitest run --project e2e test/e2e/history-kept.test.ts
 
 bench: node_modules lab ## what is measured against what, and the ratios: a relay of 2 GiB beside Incus's own

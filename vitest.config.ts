@@ -3,8 +3,8 @@ import { defineConfig } from "vitest/config";
 // The lab's daemons and machines are shared by all files of a project, and slow: one file at a time, generous limits.
 const againstTheLab = { fileParallelism: false, testTimeout: 300_000, hookTimeout: 300_000, maxWorkers: 1 };
 
-// Forty cuts on real servers take longer than all the rest of a generation: `make test-history` runs them.
-const FAULTS_OF_HISTORY = "test/e2e/history-faults.test.ts";
+// Cuts and kills of real servers and runs take longer than all the rest: `make test-faults` runs them.
+const FAULTS = ["test/e2e/history-faults.test.ts", "test/e2e/kill.test.ts", "test/e2e/failures.test.ts"];
 
 export default defineConfig({
   test: {
@@ -24,12 +24,12 @@ export default defineConfig({
         test: {
           name: "e2e",
           include: ["test/e2e/**/*.test.ts"],
-          exclude: [FAULTS_OF_HISTORY],
+          exclude: FAULTS,
           ...againstTheLab,
           testTimeout: 600_000,
         },
       },
-      { test: { name: "history", include: [FAULTS_OF_HISTORY], ...againstTheLab, testTimeout: 600_000 } },
+      { test: { name: "faults", include: FAULTS, ...againstTheLab, testTimeout: 600_000 } },
       { test: { name: "bench", include: ["bench/**/*.test.ts"], ...againstTheLab, testTimeout: 1_800_000 } },
       { test: { name: "zfs", include: ["test/zfs/**/*.test.ts"], ...againstTheLab, testTimeout: 3_600_000 } },
     ],
