@@ -25,7 +25,15 @@ test.each(GENERATIONS)("relay of 2 GiB on Incus %s, beside incus copy --mode rel
     const place = { project: lab.project, name: "big", pool: source.pools.btrfs };
     const unit = await createVolume(source, { ...place, seed: "bench", sizeBytes: 2 * GIB });
     const remote = `bench-${lab.project}`;
-    await incus("remote", "add", remote, target.url, "--token", await makeToken(target, { name: remote }));
+    await incus(
+      "remote",
+      "add",
+      remote,
+      target.url,
+      "--accept-certificate",
+      "--token",
+      await makeToken(target, { name: remote }),
+    );
     const ratios: number[] = [];
     for (let round = 1; round <= ROUNDS; round += 1) {
       const copy = copyOf("relay", unit, target.pools.btrfs);
