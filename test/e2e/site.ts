@@ -14,13 +14,13 @@ import { systemFiles } from "../../src/system/files.ts";
 import { keyPairs } from "../../src/system/key-pairs.ts";
 import { systemProcesses } from "../../src/system/processes.ts";
 import { memoryWorld } from "../fakes/world/memory-world.ts";
-import { type Generation, type LabDaemon, openLab } from "../lab/lab.ts";
+import { type Daemon, type Generation, type LabDaemon, openLab } from "../lab/lab.ts";
 import { removeTrust, trustCertificate } from "../lab/trust.ts";
 
 /** A machine with the agent on it: its folder, its credentials, and the two servers that trust it. */
-export type Site = {
-  readonly source: LabDaemon;
-  readonly target: LabDaemon;
+export type Site<D extends Daemon = LabDaemon> = {
+  readonly source: D;
+  readonly target: D;
   readonly folder: string;
   readonly configPath: string;
   /** Writes config.json: both hosts and the credentials are filled in. */
@@ -49,8 +49,15 @@ export async function buildAgent(): Promise<void> {
 }
 
 /** Sets the agent up between the two servers of a generation. */
-export async function openSite(generation: Generation, { urls = {}, projects }: Options = {}): Promise<Site> {
-  const { source, target } = openLab().incus[generation];
+export function openSite(generation: Generation, options: Options = {}): Promise<Site> {
+  return openSiteBetween(openLab().incus[generation], options);
+}
+
+/** Sets the agent up between two servers, wherever they are. */
+export async function openSiteBetween<D extends Daemon>(
+  { source, target }: { readonly source: D; readonly target: D },
+  { urls = {}, projects }: Options = {},
+): Promise<Site<D>> {
   const folder = await mkdtemp(join(tmpdir(), "iab-site-"));
   const identity = await newIdentity();
   await writeIdentity(folder, identity, systemFiles);
