@@ -6,7 +6,7 @@ import { join } from "node:path";
 const CHUNK_BYTES = 1 << 20;
 
 /** Bytes that depend on nothing but the seed. */
-function* bytesOf(seed: string, sizeBytes: number): Generator<Buffer> {
+export function* bytesOf(seed: string, sizeBytes: number): Generator<Buffer> {
   const key = createHash("sha256").update(seed).digest();
   const cipher = createCipheriv("aes-256-ctr", key, Buffer.alloc(16));
   for (let left = sizeBytes; left > 0; left -= CHUNK_BYTES) {
