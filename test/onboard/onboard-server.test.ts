@@ -5,7 +5,7 @@ import { clientCertificate } from "../../src/onboard/client-certificate.ts";
 import { readCredentials } from "../../src/onboard/credentials.ts";
 import { type OnboardWorld, onboardServer } from "../../src/onboard/onboard-server.ts";
 import { keyPairs } from "../../src/system/key-pairs.ts";
-import { memoryFiles } from "./memory-files.ts";
+import { memoryWorld } from "../fakes/world/memory-world.ts";
 
 const NOW = Date.parse("2026-11-20T03:00:00Z");
 const URL_A = "https://192.0.2.10:8443";
@@ -57,16 +57,28 @@ beforeAll(async () => {
   identity = { certificate: clientCertificate(keys, NOW, "01"), key: privateKey };
 });
 
-function world(
-  trust: Trust,
-  initial: Record<string, string> = {},
-): OnboardWorld & { written: string[]; content: Map<string, string> } {
-  const { files, written, content } = memoryFiles(initial);
+function world(trust: Trust, initial: Record<string, string> = {}): OnboardWorld & { readonly written: string[] } {
+  const { files } = memoryWorld({ files: initial });
+  const written: string[] = [];
   const pair = {
     publicKey: new X509Certificate(identity.certificate).publicKey.export({ type: "spki", format: "pem" }).toString(),
     privateKey: identity.key,
   };
-  return { trust, files, written, content, keyPairs: { generate: async () => pair }, now: NOW, serial: "0a1b" };
+  return {
+    trust,
+    // All that is written is recorded, also what replaces a file that was there.
+    files: {
+      ...files,
+      writePrivate: async (path, text) => {
+        written.push(path);
+        await files.writePrivate(path, text);
+      },
+    },
+    written,
+    keyPairs: { generate: async () => pair },
+    now: NOW,
+    serial: "0a1b",
+  };
 }
 
 test("onboardServer() makes an identity, hands the token in and pins what it has seen to be trusted", async ({
@@ -215,11 +227,13 @@ test("readCredentials() keeps two servers on one host apart, and falls back to I
   signal,
 }) => {
   const other = PIN.replace("AAAA", "BBBB");
-  const { files } = memoryFiles({
-    [`${FOLDER}/iab_client.key`]: identity.key.reveal(),
-    [`${FOLDER}/iab_client.crt`]: identity.certificate,
-    [`${FOLDER}/servers/host_8443.pem`]: PIN,
-    [`${FOLDER}/servers/host.pem`]: other,
+  const { files } = memoryWorld({
+    files: {
+      [`${FOLDER}/iab_client.key`]: identity.key.reveal(),
+      [`${FOLDER}/iab_client.crt`]: identity.certificate,
+      [`${FOLDER}/servers/host_8443.pem`]: PIN,
+      [`${FOLDER}/servers/host.pem`]: other,
+    },
   });
   expect((await readCredentials(FOLDER, "https://host:8443", files, signal)).pin).toBe(PIN);
   expect((await readCredentials(FOLDER, "https://host:9443", files, signal)).pin).toBe(other);
@@ -244,15 +258,17 @@ const unusable = [
   },
 ];
 test.each(unusable)("readCredentials() says what is wrong where there is $name", async ({ there, says }) => {
-  const { files } = memoryFiles(there);
+  const { files } = memoryWorld({ files: there });
   const refused = readCredentials(FOLDER, URL_A, files, new AbortController().signal);
   await expect(refused).rejects.toMatchObject({ code: "credentials.unusable", message: expect.stringContaining(says) });
 });
 
 test("readCredentials() names the server whose pin is missing", async ({ signal }) => {
-  const { files } = memoryFiles({
-    [`${FOLDER}/iab_client.key`]: identity.key.reveal(),
-    [`${FOLDER}/iab_client.crt`]: identity.certificate,
+  const { files } = memoryWorld({
+    files: {
+      [`${FOLDER}/iab_client.key`]: identity.key.reveal(),
+      [`${FOLDER}/iab_client.crt`]: identity.certificate,
+    },
   });
   await expect(readCredentials(FOLDER, URL_A, files, signal)).rejects.toThrow(/pinned certificate of https:\/\/192/);
 });
