@@ -1,6 +1,6 @@
 // Bundles the agent into one file that needs nothing but Node: `node build.mjs` writes dist/iab.mjs, and
 // `node build.mjs ENTRY OUT` another program in the same way.
-import { chmod, readFile } from "node:fs/promises";
+import { chmod, readFile, rename } from "node:fs/promises";
 import { build } from "esbuild";
 
 const { version } = JSON.parse(await readFile("package.json", "utf8"));
@@ -23,9 +23,11 @@ const englishOnly = {
   },
 };
 
+// Written aside first: whoever runs the program meanwhile finds the old one or the new one, whole.
+const aside = `${outfile}.${process.pid}`;
 await build({
   entryPoints: [entryPoint],
-  outfile,
+  outfile: aside,
   bundle: true,
   platform: "node",
   format: "esm",
@@ -38,4 +40,5 @@ await build({
   plugins: [englishOnly],
   logLevel: "warning",
 });
-await chmod(outfile, 0o755);
+await chmod(aside, 0o755);
+await rename(aside, outfile);

@@ -1,6 +1,10 @@
+import { writeFileSync } from "node:fs";
 import type { Reporter, TestModule } from "vitest/node";
 
-/** Ends the output with one plain line of counts. Under CI a skipped test is a failure: it proves nothing. */
+/**
+ * Ends the output with one plain line of counts, and leaves them in the file that `IAB_COUNTS` names, for a sum of several
+ * runs. Under CI a skipped test is a failure: it proves nothing.
+ */
 // biome-ignore lint/style/noDefaultExport: vitest loads a reporter by its default export
 export default class PlainSummary implements Reporter {
   onTestRunEnd(modules: readonly TestModule[]): void {
@@ -10,7 +14,10 @@ export default class PlainSummary implements Reporter {
       if (module.errors().length > 0) count.failed += 1;
     }
     const skipped = count.skipped + count.pending;
-    process.stdout.write(`\n${count.passed} passed, ${count.failed} failed, ${skipped} skipped\n`);
+    const line = `${count.passed} passed, ${count.failed} failed, ${skipped} skipped\n`;
+    process.stdout.write(`\n${line}`);
+    const file = process.env["IAB_COUNTS"];
+    if (file !== undefined) writeFileSync(file, line);
     if (process.env["CI"] === "true" && skipped > 0) process.exitCode = 1;
   }
 }

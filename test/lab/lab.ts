@@ -38,9 +38,13 @@ const LabFile = z.object({
   sftp: Sftp,
 });
 
+const Generation = z.enum(["6.0", "7.0"]);
 /** The two LTS generations of Incus that the lab runs. */
-export type Generation = "6.0" | "7.0";
-export const GENERATIONS: readonly Generation[] = ["6.0", "7.0"];
+export type Generation = z.infer<typeof Generation>;
+/** The generations whose tests run in this process: both, unless `IAB_GENERATIONS` names one. */
+export const GENERATIONS: readonly Generation[] = z
+  .array(Generation)
+  .parse(process.env["IAB_GENERATIONS"]?.split(" ") ?? Generation.options);
 type Side = "source" | "target";
 
 /** One Incus daemon of the lab: where it listens, and where this machine sees what it stores. */
