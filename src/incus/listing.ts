@@ -34,6 +34,11 @@ const OperationsSchema = z.record(
     )
     .nullish(),
 );
+const Description = z.record(z.string(), z.unknown());
+const Descriptions = z
+  .array(Description)
+  .nullish()
+  .transform((list) => list ?? []);
 const ProfileSchema = z.object({ name: z.string(), project: z.string().default("default"), devices: DeviceMap });
 
 /** Reads an object, or a list, by the fields that the agent uses. */
@@ -86,6 +91,23 @@ export async function listVolumes(
     return volumesOf(pool, (await Promise.all(parts)).flat());
   });
   return (await Promise.all(lists)).flat();
+}
+
+/**
+ * A unit with its snapshots as the server describes it: the description of a backup, from which the unit can be made
+ * again. How it does at the moment (its load, its addresses) is left out.
+ */
+export async function describe(
+  connection: Connection,
+  unit: Unit,
+  signal: AbortSignal,
+): Promise<Readonly<Record<string, unknown>>> {
+  const { project } = unit;
+  const [description, snapshots] = await Promise.all([
+    read(connection, unitPath(unit), { project }, Description, signal),
+    read(connection, `${unitPath(unit)}/snapshots`, { ...WITH_FIELDS, project }, Descriptions, signal),
+  ]);
+  return { ...description, snapshots };
 }
 
 /** A unit's snapshots, oldest first. */

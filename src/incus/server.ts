@@ -41,6 +41,7 @@ export function openServer(options: ServerOptions): IncusServer {
     profiles: (signal) => listing.listProfiles(connection, signal),
     snapshots: (unit, signal) => listing.listSnapshots(connection, unit, signal),
     instance: (unit, signal) => listing.readInstance(connection, unit, signal),
+    describe: (unit, signal) => listing.describe(connection, unit, signal),
     isBusy: (unit, signal) => listing.isBusy(connection, unit, signal),
     ...changesVia({ connection, operations, clock: options.clock }),
     async close() {

@@ -14,4 +14,6 @@ export const MARKS = {
   guids: "user.iab.guids",
   /** On a source instance, only while it is stopped for its snapshot: the run that stopped it. */
   stopped: "user.iab.stopped",
+  /** On what an offsite run makes for the time of its reading (a copy to export from): `user@host` and the run, `iab@host1 offsite-…`. */
+  offsite: "user.iab.offsite",
 } as const;

@@ -1,5 +1,6 @@
 import type { Backup, BackupOf, BackupProgress, Maintained, Verified } from "./archive.ts";
 import type { Copied, Copy, Progress } from "./copy.ts";
+import type { OpenSubject, ReadingRun, Subject } from "./reading.ts";
 import type { Secret } from "./secret.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { Config, Devices, Instance, Network, Pool, Profile, Project, ServerFacts, Volume } from "./state.ts";
@@ -37,8 +38,10 @@ export type Files = {
   privateFolder(path: string): Promise<void>;
   remove(path: string): Promise<void>;
   /** Takes the lock that dies with the process; `lock.held`, naming the holder, where another run has it. */
-  lock(path: string): Promise<{ release(): Promise<void> }>;
+  lock(path: string): Promise<Lock>;
 };
+
+export type Lock = { release(): Promise<void> };
 
 /** A program to run: never one string, never through a shell, secrets only in `environment` or `input`. */
 export type Command = {
@@ -102,6 +105,8 @@ export type ServerReader = {
   snapshots(unit: Unit, signal: AbortSignal): Promise<readonly Snapshot[]>;
   /** One instance as it is now; undefined if there is none. */
   instance(unit: InstanceUnit, signal: AbortSignal): Promise<Instance | undefined>;
+  /** All that the server says of a unit, in its own words, its snapshots and backups too. */
+  describe(unit: Unit, signal: AbortSignal): Promise<Readonly<Record<string, unknown>>>;
   /** Whether the server is at work on the instance: a change of its state, a transfer. */
   isBusy(unit: InstanceUnit, signal: AbortSignal): Promise<boolean>;
 };
@@ -169,6 +174,31 @@ export type Archive = {
   maintain(signal: AbortSignal): Promise<Maintained>;
   /** Removes what was written on this machine to reach the archive, secrets among it. */
   close(): Promise<void>;
+};
+
+/**
+ * One way to read what is backed up: from snapshots of the storage below, or as the server exports it. What it makes on a
+ * host bears a mark of ours, so that a later run knows it again.
+ */
+export type Reader = {
+  /**
+   * Removes what the owner's runs that died have left, found by its mark and never by a name alone; says what it was.
+   * Only one run of an owner is at work at a time: whatever bears its mark is nobody's any more.
+   */
+  sweep(owner: ReadingRun["owner"], signal: AbortSignal): Promise<readonly string[]>;
+  /**
+   * Holds all of them as they are at one moment, or as near to one as the storage can. A subject that cannot be held
+   * throws when it is opened, and does the others no harm; `hold` itself throws where nothing can be read at all, and
+   * leaves nothing behind then.
+   */
+  hold(subjects: readonly Subject[], run: ReadingRun, signal: AbortSignal): Promise<Reading>;
+};
+
+/** Subjects that are held as they were at one moment. */
+export type Reading = {
+  open(subject: Subject, signal: AbortSignal): Promise<OpenSubject>;
+  /** Gives up all that is held. Called once, whatever happened; it has a deadline of its own and no signal ends it. */
+  release(): Promise<void>;
 };
 
 /** The agent's own identity: its certificate and the key to it. */

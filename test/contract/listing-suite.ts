@@ -34,6 +34,21 @@ export function listingSuite(at: () => Stage): void {
     expect(await servers.source.instance({ ...unit, name: "missing", project }, signal)).toBeUndefined();
   });
 
+  test("describe() gives all that the server says of a unit, its snapshots too", async ({ signal }) => {
+    const { servers, createInstance, createVolume, project } = at();
+    const instance = await createInstance("source", { name: fresh("web"), config: { "user.x": "1" } });
+    const volume = await createVolume("source", { name: fresh("data"), pool: "local", description: "mine" });
+    for (const unit of [instance, volume]) await servers.source.createSnapshot(unit, "s1", signal);
+    const ofInstance = await servers.source.describe(instance, signal);
+    expect(ofInstance).toMatchObject({ name: instance.name, project, config: { "user.x": "1" } });
+    expect(ofInstance).toMatchObject({ expanded_devices: { root: { type: "disk" } }, snapshots: [{ name: "s1" }] });
+    const ofVolume = await servers.source.describe(volume, signal);
+    expect(ofVolume).toMatchObject({ name: volume.name, description: "mine", content_type: "filesystem" });
+    expect(ofVolume["snapshots"]).toHaveLength(1);
+    const missing = servers.source.describe({ ...volume, name: "missing" }, signal);
+    await expect(missing).rejects.toMatchObject({ code: "incus.refused", status: 404 });
+  });
+
   test("volumes() gives all projects' custom volumes with their snapshots by bare names", async ({ signal }) => {
     const { servers, createVolume, project } = at();
     const unit = await createVolume("source", { name: fresh("data"), pool: "plain", description: "mine" });

@@ -110,6 +110,7 @@ export class MemoryServer {
       snapshots: (unit, signal) => read("snapshots", unit, () => [...this.get(unit).snapshots], signal),
       instance: (unit, signal) =>
         read("instance", unit, () => this.#instances().find((candidate) => unitId(candidate) === unitId(unit)), signal),
+      describe: (unit, signal) => read("describe", unit, () => this.#describe(unit), signal),
       isBusy: (unit, signal) => read("isBusy", unit, () => this.get(unit).busy, signal),
       createSnapshot: (unit, name, signal) =>
         call("createSnapshot", unit, name, () => this.snapshot(unit, name), signal),
@@ -151,6 +152,11 @@ export class MemoryServer {
         },
       ];
     });
+  }
+
+  #describe(unit: Unit): Readonly<Record<string, unknown>> {
+    const { config, devices, snapshots } = this.get(unit);
+    return { name: unit.name, config, devices, snapshots: snapshots.map(({ name }) => ({ name })) };
   }
 
   #forget(unit: Unit, name: string): void {
