@@ -114,7 +114,9 @@ export type WarningCode =
   | "size.behind"
   | "snapshot.future"
   | "snapshot.unproven"
-  | "snapshot.vanishes";
+  | "snapshot.vanishes"
+  | "update.pending"
+  | "volume.left-out";
 
 /** Something that a person should know; it stops nothing. */
 export type Warning = { readonly code: WarningCode; readonly workload: Unit | undefined; readonly text: string };

@@ -1,0 +1,73 @@
+import type { StepId, WarningCode } from "./plan.ts";
+import type { ReadingPlace, ReadingRun, Subject } from "./reading.ts";
+import type { EpochMs } from "./time.ts";
+import type { InstanceUnit } from "./unit.ts";
+
+type CommonStep = {
+  readonly id: StepId;
+  /** The steps that must be done before: if one is not, this one is skipped. */
+  readonly needs: readonly StepId[];
+};
+
+/** Starts an instance again that an earlier run stopped for its reading and did not live to start. */
+export type RestartStep = CommonStep & {
+  readonly kind: "restart";
+  readonly unit: InstanceUnit;
+  readonly place: ReadingPlace;
+};
+
+/** Removes what runs that died have left in a place. */
+export type SweepStep = CommonStep & { readonly kind: "sweep"; readonly place: ReadingPlace };
+
+/** Holds everything that is read in one place as it is at one moment. */
+export type HoldStep = CommonStep & {
+  readonly kind: "hold";
+  readonly place: ReadingPlace;
+  readonly subjects: readonly Subject[];
+  /** Running instances that are stopped for that moment, and started again at once. */
+  readonly stop: readonly InstanceUnit[];
+};
+
+/** Puts all parts of one subject into the archive, its description last: what has one is whole. */
+export type BackUpStep = CommonStep & {
+  readonly kind: "back-up";
+  readonly place: ReadingPlace;
+  readonly subject: Subject;
+  /** Where it is in the archive; each part is below. The same for ever, whatever it is read by. */
+  readonly path: string;
+  readonly description: string;
+  readonly tags: Readonly<Record<string, string>>;
+};
+
+/** Removes the backups that the archive's policy keeps no longer. */
+export type RetentionStep = CommonStep & { readonly kind: "retention" };
+
+/** Frees what no backup needs any more, where that is this host's duty. */
+export type MaintenanceStep = CommonStep & { readonly kind: "maintenance" };
+
+export type OffsiteStep = RestartStep | SweepStep | HoldStep | BackUpStep | RetentionStep | MaintenanceStep;
+
+/** Something that was named and is not backed up, and why; `failed` when the run cannot be called whole without it. */
+export type OffsiteSkipped = {
+  /** The subject's id, or the pool or pattern as the configuration has it. */
+  readonly what: string;
+  readonly why: string;
+  readonly failed: boolean;
+  readonly hint?: string;
+};
+
+export type OffsiteWarning = {
+  readonly code: WarningCode;
+  /** The subject's id; undefined where it is about none. */
+  readonly what: string | undefined;
+  readonly text: string;
+};
+
+/** All that an offsite run will do, decided at once. */
+export type OffsitePlan = {
+  readonly run: ReadingRun;
+  readonly at: EpochMs;
+  readonly steps: readonly OffsiteStep[];
+  readonly skipped: readonly OffsiteSkipped[];
+  readonly warnings: readonly OffsiteWarning[];
+};
