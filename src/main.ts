@@ -2,6 +2,7 @@ import { runCli } from "./cli/run-cli.ts";
 import { systemClock } from "./system/clock.ts";
 import { openConsole } from "./system/console.ts";
 import { systemFiles } from "./system/files.ts";
+import { systemLocks } from "./system/lock.ts";
 import { openLog } from "./system/log.ts";
 import { systemProcesses } from "./system/processes.ts";
 import { openTerminal } from "./system/terminal.ts";
@@ -33,6 +34,7 @@ const exitCode = await runCli(process.argv.slice(2), {
   open: ({ level, format }) => ({
     clock: systemClock,
     files: systemFiles,
+    locks: systemLocks,
     processes: systemProcesses(),
     log: openLog({ level, ...prettyness(format) }, out.printError),
     terminal,

@@ -11,6 +11,7 @@ import type { InstanceUnit, Unit } from "./unit.ts";
 export type World = {
   readonly clock: Clock;
   readonly files: Files;
+  readonly locks: Locks;
   readonly processes: Processes;
   readonly log: Log;
   readonly terminal: Terminal;
@@ -42,6 +43,14 @@ export type Files = {
 };
 
 export type Lock = { release(): Promise<void> };
+
+/** Locks that are known by a name on this machine, and die with the process. */
+export type Locks = {
+  /** `lock.held`, naming the holder, where another run has it. Whoever asks meanwhile is answered what `tell` says then. */
+  take(name: string, tell: () => string): Promise<Lock>;
+  /** What the holder tells; empty where it does not answer, undefined where nobody holds it. */
+  ask(name: string): Promise<string | undefined>;
+};
 
 /** A program to run: never one string, never through a shell, secrets only in `environment` or `input`. */
 export type Command = {

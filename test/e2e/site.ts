@@ -12,6 +12,7 @@ import { pinPath, writeIdentity } from "../../src/onboard/credentials.ts";
 import { systemClock } from "../../src/system/clock.ts";
 import { systemFiles } from "../../src/system/files.ts";
 import { keyPairs } from "../../src/system/key-pairs.ts";
+import { systemLocks } from "../../src/system/lock.ts";
 import { systemProcesses } from "../../src/system/processes.ts";
 import { memoryWorld } from "../fakes/world/memory-world.ts";
 import { type Daemon, type Generation, type LabDaemon, openLab } from "../lab/lab.ts";
@@ -108,6 +109,7 @@ async function runHere(argv: readonly string[], options: { signal?: AbortSignal;
       ...world,
       clock: systemClock,
       files: systemFiles,
+      locks: systemLocks,
       processes: systemProcesses(),
       log: options.log ?? world.log,
       signal: options.signal ?? world.signal,

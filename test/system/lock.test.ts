@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { systemFiles } from "../../src/system/files.ts";
+import { systemLocks } from "../../src/system/lock.ts";
 
 let folder = "";
 let config = "";
@@ -52,12 +53,39 @@ test("lock() of a missing file says so", async () => {
   await expect(systemFiles.lock(join(folder, "none.json"))).rejects.toMatchObject({ code: "files.unusable" });
 });
 
+test("take() is exclusive by name, and ask() hears what the holder tells at that moment", async () => {
+  const name = `test ${folder}`;
+  let told = "10 %";
+  const held = await systemLocks.take(name, () => told);
+  await expect(systemLocks.take(name, () => "")).rejects.toMatchObject({
+    code: "lock.held",
+    message: expect.stringMatching(new RegExp(`lock of test .*: process ${process.pid}, since 20\\d\\d-.*Z$`)),
+  });
+  told = "20 %\nand more";
+  expect(await systemLocks.ask(name)).toBe("20 %\nand more");
+  await held.release();
+  expect(await systemLocks.ask(name)).toBeUndefined();
+});
+
+test("ask() is answered nothing by a holder that is stopped, rather than that there is none", async () => {
+  const holder = spawn(process.execPath, ["--input-type=module", "-e", HOLD], {
+    env: { ...process.env, CONFIG: config, NAMED: folder },
+  });
+  await once(holder.stdout, "data");
+  holder.kill("SIGSTOP");
+  expect(await systemLocks.ask(folder)).toBe("");
+  holder.kill("SIGKILL");
+  await once(holder, "close");
+  expect(await systemLocks.ask(folder)).toBeUndefined();
+});
+
 // The holder is a process of its own, bundled on the fly since Node 20 reads no TypeScript.
 const HOLD = `
   import { buildSync } from "esbuild";
   const { outputFiles } = buildSync({ entryPoints: ["src/system/lock.ts"], bundle: true, platform: "node", format: "esm", write: false });
-  const { takeLock } = await import("data:text/javascript;base64," + Buffer.from(outputFiles[0].contents).toString("base64"));
+  const { systemLocks, takeLock } = await import("data:text/javascript;base64," + Buffer.from(outputFiles[0].contents).toString("base64"));
   await takeLock(process.env.CONFIG);
+  if (process.env.NAMED) await systemLocks.take(process.env.NAMED, () => "told");
   console.log("held");
   setInterval(() => {}, 1000);
 `;

@@ -37,6 +37,7 @@ export function memoryWorld(options: Options = {}): MemoryWorld {
   const printed: string[] = [];
   const drawn: string[] = [];
   const locked = new Set<string>();
+  const told = new Map<string, () => string>();
   const logAt =
     (level: string) =>
     (event: string, facts: LogFacts = {}) =>
@@ -49,7 +50,10 @@ export function memoryWorld(options: Options = {}): MemoryWorld {
     moveTo: (at) => {
       now = at;
     },
-    forgetLocks: () => locked.clear(),
+    forgetLocks: () => {
+      locked.clear();
+      told.clear();
+    },
     interrupt: (reason) => ending.abort(reason),
     clock: {
       now: () => now,
@@ -59,6 +63,14 @@ export function memoryWorld(options: Options = {}): MemoryWorld {
       },
     },
     files: memoryFiles(texts, locked),
+    locks: {
+      take: async (name, tell) => {
+        if (told.has(name)) throw new AgentError("lock.held", `Another run holds the lock of ${name}: this test`);
+        told.set(name, tell);
+        return { release: async () => void told.delete(name) };
+      },
+      ask: async (name) => told.get(name)?.(),
+    },
     processes: {
       run: async (command, signal) => {
         signal.throwIfAborted();
