@@ -21,7 +21,7 @@ export function actOn(tools: Tools): Act {
   return async (step, onProgress, signal) => {
     switch (step.kind) {
       case "recover":
-        await startAgain(step.unit, tools, signal);
+        await startAgain(step.unit, { ...tools, server: source }, signal);
         return {};
       case "snapshot":
         await takeSnapshot(step, tools, signal);

@@ -1,8 +1,8 @@
 import { AgentError } from "../model/errors.ts";
 import { MARKS } from "../model/marks.ts";
+import type { Clock, Log, Server } from "../model/ports.ts";
 import { MINUTE_MS, SECOND_MS } from "../model/time.ts";
 import { type InstanceUnit, unitLabel } from "../model/unit.ts";
-import type { Tools } from "./act-on.ts";
 
 const DEADLINE_MS = 5 * MINUTE_MS;
 const START_TIMEOUT_MS = MINUTE_MS;
@@ -10,13 +10,16 @@ const LONGEST_BUSY_MS = MINUTE_MS;
 const LOOK_AGAIN_MS = 500;
 const PAUSES_MS = [1, 2, 4, 8].map((seconds) => seconds * SECOND_MS);
 
+/** What instances of one server are started with. */
+export type StartTools = { readonly server: Server; readonly clock: Clock; readonly log: Log };
+
 /**
  * Starts an instance that was stopped for its snapshot and takes the mark off. Without a signal it has a deadline of its
  * own, for it must be done even when the run is over.
  */
 export async function startAgain(
   unit: InstanceUnit,
-  tools: Tools,
+  tools: StartTools,
   signal: AbortSignal = AbortSignal.timeout(DEADLINE_MS),
 ): Promise<void> {
   for (const pauseMs of [...PAUSES_MS, undefined]) {
@@ -27,24 +30,24 @@ export async function startAgain(
   }
 }
 
-async function startOnce(unit: InstanceUnit, tools: Tools, signal: AbortSignal): Promise<void> {
-  const { source } = tools.servers;
+async function startOnce(unit: InstanceUnit, tools: StartTools, signal: AbortSignal): Promise<void> {
+  const { server } = tools;
   await settled(unit, tools, signal);
-  const instance = await source.instance(unit, signal);
+  const instance = await server.instance(unit, signal);
   // Deleted by a person meanwhile: there is nothing left to start.
   if (instance === undefined) return;
   if (instance.status !== "Running" && instance.status !== "Frozen") {
-    await source.changeState(unit, "start", { timeoutMs: START_TIMEOUT_MS, force: false }, signal);
+    await server.changeState(unit, "start", { timeoutMs: START_TIMEOUT_MS, force: false }, signal);
   }
   if (instance.config[MARKS.stopped] !== undefined) {
-    await source.patchConfig(unit, { [MARKS.stopped]: "" }, signal);
+    await server.patchConfig(unit, { [MARKS.stopped]: "" }, signal);
   }
 }
 
 // An instance that is shutting down still shows as running, and would stay down if it were left at that.
-async function settled(unit: InstanceUnit, { servers, clock }: Tools, signal: AbortSignal): Promise<void> {
+async function settled(unit: InstanceUnit, { server, clock }: StartTools, signal: AbortSignal): Promise<void> {
   const giveUpAt = clock.now() + LONGEST_BUSY_MS;
-  while (clock.now() < giveUpAt && (await servers.source.isBusy(unit, signal))) {
+  while (clock.now() < giveUpAt && (await server.isBusy(unit, signal))) {
     await clock.sleep(LOOK_AGAIN_MS, signal);
   }
 }
