@@ -6,8 +6,7 @@ import { planJson } from "../render/plan-json.ts";
 import { planText } from "../render/plan-text.ts";
 import { reportJson } from "../render/report-json.ts";
 import { reportText } from "../render/report-text.ts";
-import { type Column, csvText, type Format, jsonText } from "../render/table.ts";
-import { yamlText } from "../render/yaml.ts";
+import { type Column, csvText, inFormat } from "../render/table.ts";
 import type { Context } from "./command.ts";
 
 /** Prints a plan in the format that was asked for. */
@@ -34,23 +33,6 @@ export function printReport(report: Report, withheld: Plan | undefined, { global
     csv: () => csvText(outcomeColumns(report), report.plan.steps),
   });
   world.print(text);
-}
-
-/** One result, told in each of the formats. */
-export type Shapes = { readonly text: () => string; readonly data: () => unknown; readonly csv: () => string };
-
-/** A result in the format that was asked for. */
-export function inFormat(format: Format, { text, data, csv }: Shapes): string {
-  switch (format) {
-    case "table":
-      return text();
-    case "json":
-      return jsonText(data());
-    case "yaml":
-      return yamlText(data());
-    case "csv":
-      return csv();
-  }
 }
 
 /** How wide and how colourful stdout may be written. */

@@ -9,9 +9,10 @@ import { makePlan } from "../plan/make-plan.ts";
 import { runName } from "../plan/run-name.ts";
 import { takeStock } from "../plan/take-stock.ts";
 import { type Notices, stockCsv, stockJson, stockMetrics, stockText } from "../render/stock-text.ts";
+import { inFormat } from "../render/table.ts";
 import type { Actions, Context } from "./command.ts";
 import { EXIT } from "./exit.ts";
-import { inFormat, lookOf } from "./print.ts";
+import { lookOf } from "./print.ts";
 import { withConfiguredServers } from "./with-servers.ts";
 
 const Flags = z.object({ prometheus: z.boolean(), sizes: z.boolean(), strict: z.boolean() });

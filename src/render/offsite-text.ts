@@ -1,8 +1,7 @@
 import type { Backup, Verified } from "../model/archive.ts";
 import { type EpochMs, rfc3339 } from "../model/time.ts";
 import { agoText, countText, sizeText } from "./amounts.ts";
-import { type Column, csvText, type Format, jsonText, listText } from "./table.ts";
-import { yamlText } from "./yaml.ts";
+import { type Column, csvText, type Format, inFormat, listText } from "./table.ts";
 
 /** The backups in the archive: for people without what only programs want. */
 export function backupsText(format: Format, backups: readonly Backup[]): string {
@@ -40,22 +39,18 @@ export function archiveStatusText(format: Format, status: ArchiveStatus, now: Ep
     progress: 0,
     available_snapshots: complete.map(snapshotData),
   };
-  switch (format) {
-    case "json":
-      return jsonText(state);
-    case "yaml":
-      return yamlText(state);
-    case "csv":
-      return csvText(STATE_COLUMNS, [state]);
-    case "table":
-      return [
+  return inFormat(format, {
+    text: () =>
+      [
         `Repository:  ${state.repository_connected ? "open" : "cannot be opened"}`,
         `Last backup: ${last === undefined ? "none" : `${agoText(last.at, now)}, ${last.source} (${sizeText(last.sizeBytes)})`}`,
         `Last status: ${state.last_status}`,
         `Available:   ${countText(complete.length, "backup")}`,
         "",
-      ].join("\n");
-  }
+      ].join("\n"),
+    data: () => state,
+    csv: () => csvText(STATE_COLUMNS, [state]),
+  });
 }
 
 type State = Readonly<Record<"last_backup" | "last_status", string>> & {
@@ -95,16 +90,12 @@ function wholeSeconds(at: EpochMs): string {
 export function verifiedText(format: Format, verified: Verified & { readonly backups: number }): string {
   const { backups, objects, filesRead, bytesRead } = verified;
   const data = { backups, objects, filesRead, bytesRead };
-  switch (format) {
-    case "json":
-      return jsonText(data);
-    case "yaml":
-      return yamlText(data);
-    case "csv":
-      return csvText(VERIFIED_COLUMNS, [data]);
-    case "table":
-      return `${countText(backups, "backup")} verified: ${countText(objects, "object")} in place, ${countText(filesRead, "file")} (${sizeText(bytesRead)}) read back\n`;
-  }
+  return inFormat(format, {
+    text: () =>
+      `${countText(backups, "backup")} verified: ${countText(objects, "object")} in place, ${countText(filesRead, "file")} (${sizeText(bytesRead)}) read back\n`,
+    data: () => data,
+    csv: () => csvText(VERIFIED_COLUMNS, [data]),
+  });
 }
 
 const VERIFIED_COLUMNS: readonly Column<Verified & { readonly backups: number }>[] = [

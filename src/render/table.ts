@@ -12,6 +12,23 @@ export const FORMATS = ["table", "json", "yaml", "csv"] as const;
 /** The formats of the `incus` CLI that lists come in. */
 export type Format = (typeof FORMATS)[number];
 
+/** One result, told in each of the formats. */
+export type Shapes = { readonly text: () => string; readonly data: () => unknown; readonly csv: () => string };
+
+/** A result in the wanted format. */
+export function inFormat(format: Format, { text, data, csv }: Shapes): string {
+  switch (format) {
+    case "table":
+      return text();
+    case "json":
+      return jsonText(data());
+    case "yaml":
+      return yamlText(data());
+    case "csv":
+      return csv();
+  }
+}
+
 /** A list in the wanted format: people get the columns, programs get the data as it is. */
 export function listText<Row>(
   format: Format,
@@ -19,16 +36,11 @@ export function listText<Row>(
   rows: readonly Row[],
   data: unknown = rows,
 ): string {
-  switch (format) {
-    case "table":
-      return tableText(columns, rows);
-    case "csv":
-      return csvText(columns, rows);
-    case "json":
-      return jsonText(data);
-    case "yaml":
-      return yamlText(data);
-  }
+  return inFormat(format, {
+    text: () => tableText(columns, rows),
+    data: () => data,
+    csv: () => csvText(columns, rows),
+  });
 }
 
 /** A table as the `incus` CLI draws it: ruled, titles in the middle, a line below each row. */

@@ -3,24 +3,18 @@ import { format } from "date-fns";
 import type { WindowState } from "../model/offsite.ts";
 import { type EpochMs, rfc3339 } from "../model/time.ts";
 import { agoText } from "./amounts.ts";
-import { type Column, csvText, type Format, jsonText } from "./table.ts";
-import { yamlText } from "./yaml.ts";
+import { type Column, csvText, type Format, inFormat } from "./table.ts";
 
 /** A moment, how it stands with the windows then, and how many of them there are. */
 export type ShownWindows = WindowState & { readonly at: EpochMs; readonly windows: number; readonly zone: string };
 
 /** Whether a window is open and when that changes, for people or programs. */
 export function windowText(format: Format, shown: ShownWindows): string {
-  switch (format) {
-    case "table":
-      return `${sentence(shown)}\n`;
-    case "csv":
-      return csvText(COLUMNS, [shown]);
-    case "json":
-      return jsonText(windowJson(shown));
-    case "yaml":
-      return yamlText(windowJson(shown));
-  }
+  return inFormat(format, {
+    text: () => `${sentence(shown)}\n`,
+    data: () => windowJson(shown),
+    csv: () => csvText(COLUMNS, [shown]),
+  });
 }
 
 function sentence({ at, active, opensAt, closesAt, windows, zone }: ShownWindows): string {
