@@ -2,10 +2,10 @@ import { dirname, resolve } from "node:path";
 import type { Config } from "../config/config.ts";
 import { type IncusServer, openServer, type ServerOptions } from "../incus/server.ts";
 import { openServers } from "../incus/servers.ts";
-import { bytesPerSecondAt } from "../model/bandwidth.ts";
 import type { Side } from "../model/job.ts";
 import type { Servers, World } from "../model/ports.ts";
 import { readCredentials } from "../onboard/credentials.ts";
+import { rateAt } from "./rate-at.ts";
 
 /** Both servers of the configuration, each by its pinned certificate. Nothing is sent before they are asked something. */
 export async function connect(config: Config, configPath: string, world: World): Promise<Servers> {
@@ -15,7 +15,7 @@ export async function connect(config: Config, configPath: string, world: World):
     source: await serverOptions("source", config, folder, world),
     target: await serverOptions("target", config, folder, world),
     clock,
-    bytesPerSecond: () => rateNow(config, clock.now()),
+    bytesPerSecond: () => rateAt(config.bandwidthLimit, clock.now()),
   });
 }
 
@@ -38,11 +38,4 @@ async function serverOptions(side: Side, config: Config, folder: string, world: 
     clock: world.clock,
     operationTimeoutMs: config.operationTimeoutMs,
   };
-}
-
-/** The relay's limit at this time of day, on the clock of this machine. */
-function rateNow({ bandwidthLimit }: Config, now: number): number | undefined {
-  if (bandwidthLimit === undefined) return undefined;
-  const at = new Date(now);
-  return bytesPerSecondAt(bandwidthLimit, at.getHours() * 60 + at.getMinutes());
 }

@@ -7,6 +7,7 @@ import type { InstanceUnit, VolumeUnit } from "../../src/model/unit.ts";
 import { systemClock } from "../../src/system/clock.ts";
 import type { FakeIncusOptions } from "../fakes/incus/options.ts";
 import { type FakeIncus, startFakeIncus } from "../fakes/incus/start-fake-incus.ts";
+import { openTcpProxy } from "../lab/tcp-proxy.ts";
 import { instanceCopy, volumeCopy } from "./copies.ts";
 import { clientCertificate } from "./local-server.ts";
 
@@ -18,6 +19,8 @@ export type FakePair = {
   copy(copy: Copy, signal?: AbortSignal): Promise<Awaited<ReturnType<Servers["copy"]>>>;
   /** All progress that was told so far. */
   readonly progress: readonly Progress[];
+  /** What the agent has sent to the target so far, whatever it was. */
+  bytesToTarget(): number;
 };
 
 export type FakePairOptions = {
@@ -33,9 +36,10 @@ export async function openFakePair(options: FakePairOptions = {}): Promise<FakeP
   const clock = options.clock ?? systemClock;
   const source = await startFakeIncus({ name: "prod", trusted, ...options.source });
   const target = await startFakeIncus({ name: "spare", trusted, ...options.target });
-  const optionsOf = (host: string, fake: FakeIncus) => ({
+  const proxy = await openTcpProxy({ host: "127.0.0.1", port: Number(new URL(target.url).port) });
+  const optionsOf = (host: string, fake: FakeIncus, url: string) => ({
     host,
-    url: fake.url,
+    url,
     credentials: {
       certificate: clientCertificate.certificate,
       key: new Secret(clientCertificate.key),
@@ -45,14 +49,15 @@ export async function openFakePair(options: FakePairOptions = {}): Promise<FakeP
     operationTimeoutMs: options.operationTimeoutMs ?? 10_000,
   });
   const servers = openServers({
-    source: optionsOf("prod", source),
-    target: optionsOf("spare", target),
+    source: optionsOf("prod", source, source.url),
+    target: optionsOf("spare", target, `https://${proxy.host}:${proxy.port}`),
     clock,
     bytesPerSecond: options.bytesPerSecond ?? (() => undefined),
   });
   onTestFinished(async () => {
     await servers.close();
     await Promise.all([source.close(), target.close()]);
+    await proxy.close();
   });
   const progress: Progress[] = [];
   const never = new AbortController().signal;
@@ -61,6 +66,7 @@ export async function openFakePair(options: FakePairOptions = {}): Promise<FakeP
     target,
     servers,
     progress,
+    bytesToTarget: () => proxy.bytes("to-server"),
     copy: (copy, signal = never) => servers.copy(copy, (told) => progress.push(told), signal),
   };
 }

@@ -1,5 +1,7 @@
+import { randomBytes } from "node:crypto";
 import { expect, test } from "vitest";
 import type { Copy, KeptSnapshot } from "../../src/model/copy.ts";
+import { unitLabel } from "../../src/model/unit.ts";
 import type { Driver } from "../fakes/incus/state.ts";
 import { copyOfInstance, copyOfVolume, type FakePair, openFakePair } from "./fake-pair.ts";
 import { simulate } from "./history-simulation.ts";
@@ -66,9 +68,11 @@ for (const generation of GENERATIONS) {
   }
 }
 
-async function withHistory(sourceDriver: Driver, targetDriver: Driver, generation?: "6.0" | "7.0") {
-  const pair = await openPair(sourceDriver, targetDriver, generation);
-  const copy = copyOf(pair, "instance");
+type HistoryOptions = { readonly generation?: "6.0" | "7.0"; readonly kind?: Kind };
+
+async function withHistory(sourceDriver: Driver, targetDriver: Driver, options: HistoryOptions = {}) {
+  const pair = await openPair(sourceDriver, targetDriver, options.generation);
+  const copy = copyOf(pair, options.kind ?? "instance");
   let guids: Readonly<Record<string, string>> = {};
   for (const name of ["s1", "s2", "s3"]) {
     pair.source.setContent(copy.source, name.repeat(1000));
@@ -102,14 +106,14 @@ test("copy() tells the GUIDs that a replica on ZFS has to remember", async () =>
 
 for (const generation of GENERATIONS) {
   test(`copy() asks the target on ZFS, ${generation}, for GUIDs that nobody remembers`, async () => {
-    const { pair, copy } = await withHistory("zfs", "zfs", generation);
+    const { pair, copy } = await withHistory("zfs", "zfs", { generation });
     await pair.copy({ ...copy, keep: keepAll(pair, copy), sends: ["s4"] });
     expect(pair.target.snapshots(copy.target)).toEqual(["s1", "s2", "s3", "s4"]);
     expect(pair.target.datasets(copy.target)).toEqual(["s1", "s2", "s3", "s4"]);
   });
 
   test(`copy() refuses on ZFS, ${generation}, what is not what was remembered, and nothing is lost`, async () => {
-    const { pair, copy, guids } = await withHistory("zfs", "zfs", generation);
+    const { pair, copy, guids } = await withHistory("zfs", "zfs", { generation });
     const before = pair.target.state();
     const keep = keepAll(pair, copy, { ...guids, s1: "4711" });
     const failed = pair.copy({ ...copy, keep, sends: ["s4"] });
@@ -119,27 +123,43 @@ for (const generation of GENERATIONS) {
   });
 }
 
-for (const driver of DRIVERS) {
-  test(`copy() aborts on ${driver} when the target asks for an invented snapshot, before data flows`, async () => {
-    const { pair, copy, guids } = await withHistory(driver, driver);
-    const before = pair.target.state();
-    const what = { kind: "ask-for", names: ["s1"] } as const;
-    pair.target.faults.add({ match: { method: "POST", path: /instances$/ }, what });
-    const failed = pair.copy({ ...copy, keep: keepAll(pair, copy, guids), sends: ["s4"] });
-    await expect(failed).rejects.toMatchObject({ code: "history.refused" });
-    await expect(failed).rejects.toThrow("the target asks for s1, which it has and the source has not");
-    expect(pair.target.state()).toEqual(before);
-  });
+const lies = [
+  {
+    name: "asks for an invented snapshot",
+    what: { kind: "ask-for", names: ["s1"] },
+    says: "the target asks for s1, which it has and the source has not",
+  },
+  {
+    name: "offers an unknown header version",
+    what: { kind: "header-version", version: 7 },
+    says: "the target speaks version 7 of the index header",
+  },
+] as const;
+const CONTENT_BYTES = 1_000_000;
 
-  test(`copy() aborts on ${driver} when the target offers an unknown header version`, async () => {
-    const { pair, copy, guids } = await withHistory(driver, driver);
-    const before = pair.target.state();
-    const what = { kind: "header-version", version: 7 } as const;
-    pair.target.faults.add({ match: { method: "POST", path: /instances$/ }, what });
-    const failed = pair.copy({ ...copy, keep: keepAll(pair, copy, guids), sends: ["s4"] });
-    await expect(failed).rejects.toThrow("version 7 of the index header");
-    expect(pair.target.state()).toEqual(before);
-  });
+for (const { name, what, says } of lies) {
+  test.each(DRIVERS.flatMap((driver) => KINDS.map((kind) => ({ driver, kind }))))(
+    `copy() of a(n) $kind on $driver aborts before data when the target ${name}, and nothing is deleted`,
+    async ({ driver, kind }) => {
+      const { pair, copy, guids } = await withHistory(driver, driver, { kind });
+      pair.source.setContent(copy.source, randomBytes(CONTENT_BYTES));
+      pair.source.takeSnapshot(copy.source, "s5");
+      const before = pair.target.state();
+      const going = { ...copy, keep: keepAll(pair, copy, guids), sends: ["s4", "s5"] };
+      pair.target.faults.add({ match: { method: "POST", path: /(instances|custom)$/ }, what });
+      const passedBefore = pair.bytesToTarget();
+      const failed = pair.copy(going);
+      await expect(failed).rejects.toMatchObject({ code: "history.refused", hint: expect.any(String) });
+      await expect(failed).rejects.toThrow(`Cannot keep the history of ${unitLabel(copy.target)}: ${says}`);
+      expect(pair.target.state()).toEqual(before);
+      expect(pair.bytesToTarget() - passedBefore).toBeLessThan(CONTENT_BYTES / 10);
+
+      pair.target.faults.clear();
+      await pair.copy(going);
+      expect(pair.target.snapshots(copy.target)).toEqual(["s1", "s2", "s3", "s4", "s5"]);
+      expect(pair.bytesToTarget() - passedBefore).toBeGreaterThan(CONTENT_BYTES);
+    },
+  );
 }
 
 test("copy() aborts when the target asks for more than the plan sends", async () => {
