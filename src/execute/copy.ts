@@ -5,6 +5,7 @@ import type { Servers } from "../model/ports.ts";
 import type { Config } from "../model/state.ts";
 import type { Done } from "./execute-plan.ts";
 import { prove } from "./prove.ts";
+import { withTotal } from "./with-total.ts";
 
 /** Brings the target to the source's state, proves that it is there, and only then notes it on the replica. */
 export async function copyAndProve(
@@ -13,7 +14,9 @@ export async function copyAndProve(
   onProgress: (progress: Progress) => void,
   signal: AbortSignal,
 ): Promise<Done> {
-  const copied = await servers.copy(step.copy, onProgress, signal);
+  const tell =
+    step.base === undefined ? await withTotal(step.copy.source, servers.source, onProgress, signal) : onProgress;
+  const copied = await servers.copy(step.copy, tell, signal);
   await prove(step.copy, step.proof, servers, signal);
   await servers.target.patchConfig(step.copy.target, { ...step.marks, ...guidMarks(step, copied) }, signal);
   return { bytes: copied.bytes };

@@ -8,6 +8,7 @@ import type { InstanceUnit, VolumeUnit } from "../model/unit.ts";
 import { unitLabel } from "../model/unit.ts";
 import type { Done } from "./execute-plan.ts";
 import { prove } from "./prove.ts";
+import { withTotal } from "./with-total.ts";
 
 const REPLACE_DEADLINE_MS = 5 * MINUTE_MS;
 // The name of an instance has at most 63 characters.
@@ -21,7 +22,8 @@ export async function reseed(
   signal: AbortSignal,
 ): Promise<Done> {
   const { target } = servers;
-  const { bytes } = await servers.copy(step.copy, onProgress, signal);
+  const tell = await withTotal(step.copy.source, servers.source, onProgress, signal);
+  const { bytes } = await servers.copy(step.copy, tell, signal);
   await prove(step.copy, step.proof, servers, signal);
   await target.patchConfig(step.copy.target, step.marks, signal);
   signal.throwIfAborted();

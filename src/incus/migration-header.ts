@@ -18,6 +18,8 @@ export type MigrationHeader = {
   readonly snapshots: readonly OfferedSnapshot[];
   readonly refresh: boolean;
   readonly indexHeaderVersion: number;
+  /** Of a block volume, in bytes; 0 where the server does not say. */
+  readonly volumeSize: number;
   /** By their numbers, those that are set. */
   readonly zfsFeatures: readonly number[];
   readonly btrfsFeatures: readonly number[];
@@ -61,6 +63,12 @@ const FIELDS: ReadonlyMap<number, Field> = new Map([
     }),
   ],
   [
+    11,
+    varint((reader, header) => {
+      header.volumeSize = Number(reader.int64());
+    }),
+  ],
+  [
     12,
     bytes((reader, header) => {
       header.btrfsFeatures = readFlags(new BinaryReader(reader.bytes()));
@@ -80,8 +88,8 @@ const FIELDS: ReadonlyMap<number, Field> = new Map([
   ],
 ]);
 
-/** Known, and of no concern: process state, id maps, rsync's features, the size of a block volume. */
-const PASSED_OVER: readonly number[] = [2, 3, 7, 8, 11];
+/** Known, and of no concern: process state, id maps, rsync's features. */
+const PASSED_OVER: readonly number[] = [2, 3, 7, 8];
 
 /** Field numbers of `Snapshot`. */
 const SNAPSHOT = { name: 1, ephemeral: 4, architecture: 6, stateful: 7, createdAt: 8 } as const;
@@ -156,6 +164,7 @@ function readHeader(reader: BinaryReader): MigrationHeader {
     snapshots: [],
     refresh: false,
     indexHeaderVersion: 0,
+    volumeSize: 0,
     zfsFeatures: [],
     btrfsFeatures: [],
     hasDependentVolumes: false,

@@ -10,7 +10,7 @@ export function progressOf(operation: Operation): Progress | undefined {
     if (!key.endsWith("_progress") || typeof text !== "string") continue;
     const [, what, count = "", unit = "", speed = "", speedUnit = ""] = TEXT.exec(text) ?? [];
     if (count === "") continue;
-    return { bytes: inBytes(count, unit), bytesPerSecond: inBytes(speed, speedUnit), what };
+    return { bytes: inBytes(count, unit), totalBytes: undefined, bytesPerSecond: inBytes(speed, speedUnit), what };
   }
   return undefined;
 }

@@ -8,8 +8,9 @@ import { throwUnlessDone } from "./copy-outcome.ts";
 import { CHANNELS, type MigrationRequest, type Secrets, sinkRequest, sourceRequest } from "./copy-requests.ts";
 import { watchHistory } from "./history.ts";
 import { heldHistory } from "./history-held.ts";
-import { type Meter, pump } from "./relay-pump.ts";
+import { type Inspect, type Meter, pump } from "./relay-pump.ts";
 import type { Throttle } from "./throttle.ts";
+import { type SizeWatch, watchSize } from "./watch-size.ts";
 
 export type RelayOptions = {
   readonly clock: Clock;
@@ -27,12 +28,14 @@ export async function relay(ends: Ends, copy: Copy, options: RelayOptions, signa
   const refused = new AbortController();
   const over = new AbortController();
   const either = AbortSignal.any([signal, refused.signal]);
-  const counter = openCounter(options);
+  const size = watchSize();
+  const counter = openCounter({ ...options, totalBytes: size.totalBytes });
   const history = watchHistory({ ...copy, keep: await heldHistory(ends.target, copy, options.clock, signal) });
   const { running, sockets } = await open(ends, copy, options.clock, signal);
+  const looks = { ...history, control: { ...history.control, toSource: overheard(history.control.toSource, size) } };
   const channels = CHANNELS.map((channel) =>
     pump(
-      { ...sockets[channel], ...history[channel], meter: counter.meter },
+      { ...sockets[channel], ...looks[channel], meter: counter.meter },
       AbortSignal.any([either, over.signal]),
     ).catch((reason) => refused.abort(reason)),
   );
@@ -45,6 +48,14 @@ export async function relay(ends: Ends, copy: Copy, options: RelayOptions, signa
     over.abort();
     await Promise.all(channels);
   }
+}
+
+/** What passes is what it was, and the watch has heard it. */
+function overheard(inspect: Inspect, size: SizeWatch): Inspect {
+  return (frame) => {
+    size.note(frame);
+    return inspect(frame);
+  };
 }
 
 /** One server's operation, and how to get at its websockets. */
@@ -114,7 +125,12 @@ type Counter = {
 };
 
 /** Counts what really passes, tells of it now and then, and holds it to its rate. */
-function openCounter({ clock, onProgress, throttles }: RelayOptions): Counter {
+function openCounter({
+  clock,
+  onProgress,
+  throttles,
+  totalBytes,
+}: RelayOptions & Pick<SizeWatch, "totalBytes">): Counter {
   let bytes = 0;
   let what: string | undefined;
   let movedAt = clock.now();
@@ -122,7 +138,8 @@ function openCounter({ clock, onProgress, throttles }: RelayOptions): Counter {
   const tell = () => {
     const sinceMs = movedAt - told.at;
     if (sinceMs < TELL_EVERY_MS) return;
-    onProgress({ bytes, bytesPerSecond: Math.round(((bytes - told.bytes) * SECOND_MS) / sinceMs), what });
+    const bytesPerSecond = Math.round(((bytes - told.bytes) * SECOND_MS) / sinceMs);
+    onProgress({ bytes, totalBytes: totalBytes(), bytesPerSecond, what });
     told = { at: movedAt, bytes };
   };
   return {

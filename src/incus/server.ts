@@ -5,6 +5,7 @@ import { type Connection, type ConnectionOptions, openConnection } from "./conne
 import { readFacts } from "./facts.ts";
 import * as listing from "./listing.ts";
 import { type Operations, watchOperations } from "./operations.ts";
+import { readUsage } from "./usage.ts";
 
 /** A server, and what copies between two of them are made over. */
 export type IncusServer = Server & {
@@ -23,24 +24,27 @@ export function openServer(options: ServerOptions): IncusServer {
   const connection = openConnection(options);
   const operations = watchOperations(connection, options.clock, options.operationTimeoutMs);
   const facts = once((signal) => readFacts(connection, signal));
+  const pools: Server["pools"] = async (likely, signal) => {
+    const { can, restricted } = await facts(signal);
+    if (restricted && !can.listPoolsRestricted) return listing.findPools(connection, likely, signal);
+    return listing.listPools(connection, signal);
+  };
+  const instance: Server["instance"] = (unit, signal) => listing.readInstance(connection, unit, signal);
   return {
     connection,
     operations,
     facts,
+    pools,
+    instance,
+    usage: (unit, signal) => readUsage({ connection, pools, instance }, unit, signal),
     projects: (signal) => listing.listProjects(connection, signal),
     instances: (signal) => listing.listInstances(connection, signal),
-    async pools(likely, signal) {
-      const { can, restricted } = await facts(signal);
-      if (restricted && !can.listPoolsRestricted) return listing.findPools(connection, likely, signal);
-      return listing.listPools(connection, signal);
-    },
     async volumes(pools, signal) {
       return listing.listVolumes(connection, pools, await facts(signal), signal);
     },
     networks: (signal) => listing.listNetworks(connection, signal),
     profiles: (signal) => listing.listProfiles(connection, signal),
     snapshots: (unit, signal) => listing.listSnapshots(connection, unit, signal),
-    instance: (unit, signal) => listing.readInstance(connection, unit, signal),
     describe: (unit, signal) => listing.describe(connection, unit, signal),
     isBusy: (unit, signal) => listing.isBusy(connection, unit, signal),
     ...changesVia({ connection, operations, clock: options.clock }),

@@ -61,6 +61,8 @@ export type Copy = InstanceCopy | VolumeCopy;
 /** How far a transfer is: what Incus says of it, or in relay mode what really passed through. */
 export type Progress = {
   readonly bytes: number;
+  /** About what it will come to, where a server tells. */
+  readonly totalBytes: number | undefined;
   readonly bytesPerSecond: number | undefined;
   /** The snapshot or part that is on its way, where known. */
   readonly what: string | undefined;

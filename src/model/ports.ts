@@ -116,6 +116,8 @@ export type ServerReader = {
   instance(unit: InstanceUnit, signal: AbortSignal): Promise<Instance | undefined>;
   /** All that the server says of a unit, in its own words, its snapshots and backups too. */
   describe(unit: Unit, signal: AbortSignal): Promise<Readonly<Record<string, unknown>>>;
+  /** About what sending a unit with all its snapshots comes to, in bytes; undefined where the server cannot tell. */
+  usage(unit: Unit, signal: AbortSignal): Promise<number | undefined>;
   /** Whether the server is at work on the instance: a change of its state, a transfer. */
   isBusy(unit: InstanceUnit, signal: AbortSignal): Promise<boolean>;
 };

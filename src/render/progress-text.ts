@@ -4,10 +4,12 @@ import { unitLabel } from "../model/unit.ts";
 import { rateText, sizeText } from "./amounts.ts";
 import { stepVerb } from "./step-lines.ts";
 
-/** How far a transfer is, in one line: `copy web1: 120MiB, 30MiB/s, IAB_20261120-040000`. */
-export function progressText(step: Step, { bytes, bytesPerSecond, what }: Progress): string {
+/** How far a transfer is, in one line: `copy web1: 120MiB of about 2GiB, 30MiB/s, IAB_20261120-040000`. */
+export function progressText(step: Step, { bytes, totalBytes, bytesPerSecond, what }: Progress): string {
+  // What a server tells of a size is no promise: once more has passed, it is known to be wrong.
+  const isKnown = totalBytes !== undefined && bytes <= totalBytes;
   const parts = [
-    sizeText(bytes),
+    isKnown ? `${sizeText(bytes)} of about ${sizeText(totalBytes)}` : sizeText(bytes),
     ...(bytesPerSecond === undefined ? [] : [rateText(bytesPerSecond)]),
     ...(what === undefined ? [] : [what]),
   ];

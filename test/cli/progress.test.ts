@@ -7,7 +7,7 @@ import { memoryWorld } from "../fakes/world/memory-world.ts";
 const web = snapshotStep(instance("web1"));
 const copy = copyStep(instance("web1"));
 const plan = planOf([web, copy]);
-const progress = { bytes: 5 * 1024 * 1024, bytesPerSecond: 1024 * 1024, what: undefined };
+const progress = { bytes: 5 * 1024 * 1024, totalBytes: undefined, bytesPerSecond: 1024 * 1024, what: undefined };
 
 test("watchProgress() draws what is running on a terminal, and takes the line away at the end", () => {
   const world = memoryWorld({ onTerminal: true });

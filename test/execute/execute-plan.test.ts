@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import type { Observer } from "../../src/execute/execute-plan.ts";
 import { AgentError } from "../../src/model/errors.ts";
 import type { Outcomes } from "../../src/model/outcome.ts";
 import { memoryServers } from "../fakes/memory-servers/memory-servers.ts";
@@ -38,6 +39,25 @@ test("executePlan() takes all snapshots before it sends anything, and notes what
   ]);
   expect(both.target.get(web).config).toEqual({ "user.iab.source": "s", "user.iab.last": RUN });
   expect(outcomes.get("copy:default/web1")).toEqual({ state: "done", bytes: 20 });
+});
+
+test("executePlan() tells of how much a first copy will be, where the source knows, and of no later one", async () => {
+  const { world, both } = setUp();
+  for (const unit of [web, db]) both.source.get(unit).usage = 1000;
+  const told = new Map<string, number | undefined>();
+  const observer: Observer = {
+    began: () => {},
+    progressed: ({ id }, { totalBytes }) => told.set(id, totalBytes),
+    ended: () => {},
+  };
+  const units = [web, db, data];
+  const copies = [copyStep(web), copyStep(db, { base: OLD }), copyStep(data)];
+  await execute([...units.map((unit) => snapshotStep(unit)), ...copies], both, world, { observer });
+  expect(Object.fromEntries(told)).toEqual({
+    "copy:default/web1": 1000,
+    "copy:default/db1": undefined,
+    "copy:default/local/data": undefined,
+  });
 });
 
 test("executePlan() stops only what needs a failed step", async () => {
@@ -193,8 +213,8 @@ test("executePlan() sends before a snapshot what that snapshot has to wait for, 
   const outcomes = await execute(steps, both, world);
   expect(new Set(Object.values(states(outcomes)))).toEqual(new Set(["done"]));
   expect(moved(both.calls)).toEqual([
-    "between copy default/web1 default/web1",
     `source createSnapshot default/db1 ${RUN}`,
+    "between copy default/web1 default/web1",
     `source createSnapshot default/web1 ${RUN}`,
     "between copy default/db1 default/db1",
     "between copy default/web1 default/web1",

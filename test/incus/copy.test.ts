@@ -223,3 +223,14 @@ for (const side of ["source", "target"] as const) {
     });
   }
 }
+
+for (const driver of ["dir", "zfs"] as const) {
+  test(`copy() in relay mode on ${driver} tells of how much, where the servers agreed on that`, async () => {
+    const pair = await openFakePair({ source: { driver }, target: { driver }, bytesPerSecond: () => 2_000_000 });
+    const content = "x".repeat(2_000_000);
+    const unit = pair.source.addVolume({ name: "data", content, contentType: "block", snapshots: SNAPSHOTS });
+    const create = { contentType: "block", description: "", config: {} } as const;
+    await pair.copy(copyOfVolume(unit, { mode: "relay", create }));
+    expect(pair.progress.at(-1)?.totalBytes).toBe(driver === "dir" ? 6_000_000 : undefined);
+  });
+}

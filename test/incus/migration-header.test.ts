@@ -38,6 +38,7 @@ test("decodeHeader() reads what a server wrote", () => {
     snapshots,
     refresh: true,
     indexHeaderVersion: 1,
+    volumeSize: 1_073_741_824,
     zfsFeatures: [1, LIST_FEATURE.zfs],
     btrfsFeatures: [],
     hasDependentVolumes: false,

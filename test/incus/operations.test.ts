@@ -138,7 +138,7 @@ test("waitFor() passes progress on, and takes no notice of words it does not kno
   await ended;
   expect(told).toEqual([
     { bytes: 294_750_000, bytesPerSecond: 293_930_000, what: "default_fx-big/s1" },
-    { bytes: 12_500, bytesPerSecond: 1, what: undefined },
+    { bytes: 12_500, totalBytes: undefined, bytesPerSecond: 1, what: undefined },
   ]);
 });
 

@@ -21,7 +21,11 @@ export const instanceRoutes: readonly Route[] = [
   { method: "PUT", path: "/1.0/instances/:name", handle: putInstance },
   { method: "PATCH", path: "/1.0/instances/:name", handle: patchInstance },
   { method: "DELETE", path: "/1.0/instances/:name", handle: deleteInstance },
-  { method: "GET", path: "/1.0/instances/:name/state", handle: (context) => sync(stateJson(instanceOf(context))) },
+  {
+    method: "GET",
+    path: "/1.0/instances/:name/state",
+    handle: (context) => sync(stateJson(context.host.state, instanceOf(context))),
+  },
   { method: "PUT", path: "/1.0/instances/:name/state", handle: changeState },
 ];
 

@@ -67,6 +67,7 @@ function answerTo(job: SinkJob, offer: MigrationHeader): MigrationHeader {
     btrfsSubvolumeUuids: offer.btrfsSubvolumeUuids,
     indexHeaderVersion:
       fault?.kind === "header-version" ? fault.version : Math.min(offer.indexHeaderVersion, INDEX_HEADER_VERSION),
+    volumeSize: offer.volumeSize,
   };
 }
 

@@ -64,6 +64,7 @@ function offerOf({ host, unit, snapshotless, fault }: SourceJob): MigrationHeade
     zfsMigrationHeader: driver === "zfs",
     btrfsSubvolumeUuids: driver === "btrfs",
     indexHeaderVersion: fault?.kind === "header-version" ? fault.version : INDEX_HEADER_VERSION,
+    volumeSize: unit.kind === "volume" && unit.contentType === "block" ? unit.content.length : 0,
   };
 }
 

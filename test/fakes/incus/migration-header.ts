@@ -26,6 +26,8 @@ export type MigrationHeader = {
   /** `header_subvolume_uuids` of btrfs: both sides tell their subvolumes. */
   readonly btrfsSubvolumeUuids: boolean;
   readonly indexHeaderVersion: number;
+  /** Of a block volume. */
+  readonly volumeSize: number;
 };
 
 export function encodeHeader(header: MigrationHeader): Uint8Array {
@@ -40,6 +42,7 @@ export function encodeHeader(header: MigrationHeader): Uint8Array {
   if (header.fs === FS.rsync) features(writer, 8, [true, true, true, true]);
   if (header.refresh !== undefined) writer.tag(9, WireType.Varint).bool(header.refresh);
   if (header.fs === FS.zfs) features(writer, 10, [true, header.zfsMigrationHeader]);
+  writer.tag(11, WireType.Varint).int64(header.volumeSize);
   const uuids = header.btrfsSubvolumeUuids;
   if (header.fs === FS.btrfs) features(writer, 12, [uuids, uuids, uuids]);
   writer.tag(13, WireType.Varint).uint32(header.indexHeaderVersion);
@@ -67,6 +70,7 @@ export function decodeHeader(bytes: Uint8Array): MigrationHeader {
     zfsMigrationHeader: features.get(10)?.[2] ?? false,
     btrfsSubvolumeUuids: features.get(12)?.[3] ?? false,
     indexHeaderVersion: numbers.get(13) ?? 0,
+    volumeSize: numbers.get(11) ?? 0,
   };
 }
 

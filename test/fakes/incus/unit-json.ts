@@ -1,7 +1,7 @@
 import type { Context } from "./host.ts";
 import { rfc3339Nanos, ZERO_DATE } from "./nanos.ts";
 import { isRecursive, projectQuery } from "./server-routes.ts";
-import type { DeviceKeys, InstanceRecord, Keys, SnapshotRecord, State, VolumeRecord } from "./state.ts";
+import type { DeviceKeys, InstanceRecord, Keys, SnapshotRecord, State, UnitRecord, VolumeRecord } from "./state.ts";
 import { expandedConfig, expandedDevices, instancesOf } from "./state.ts";
 
 const STATUS_CODES = { Running: 103, Stopped: 102, Frozen: 110, Error: 112 } as const;
@@ -29,14 +29,26 @@ export function instanceJson(state: State, instance: InstanceRecord, full: boole
   };
   if (!full) return json;
   const snapshots = instance.snapshots.map((snapshot) => instanceSnapshotJson(state, instance, snapshot, -1));
-  return { ...json, backups: null, state: stateJson(instance), snapshots: snapshots.length === 0 ? null : snapshots };
+  return {
+    ...json,
+    backups: null,
+    state: stateJson(state, instance),
+    snapshots: snapshots.length === 0 ? null : snapshots,
+  };
 }
 
-export function stateJson(instance: InstanceRecord): object {
+/** What a unit holds with its snapshots, as ZFS counts it; the others do not say, or something else. */
+export function usageOf(state: State, unit: UnitRecord): number | undefined {
+  if (state.pools.get(unit.pool)?.driver !== "zfs") return undefined;
+  return unit.datasets.reduce((sum, { content }) => sum + content.length, unit.content.length);
+}
+
+export function stateJson(state: State, instance: InstanceRecord): object {
+  const usage = usageOf(state, instance);
   return {
     status: instance.status,
     status_code: STATUS_CODES[instance.status],
-    disk: {},
+    disk: usage === undefined ? {} : { root: { usage, total: 0 } },
     memory: { usage: 0, usage_peak: 0, total: 0, swap_usage: 0, swap_usage_peak: 0 },
     network: null,
     pid: 0,

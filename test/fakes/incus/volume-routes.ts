@@ -9,7 +9,7 @@ import { isRecursive, poolOf, projectQuery } from "./server-routes.ts";
 import type { DeviceKeys, Keys, VolumeRecord } from "./state.ts";
 import { addRecord, projectWith, removeRecord, volumesOf } from "./state.ts";
 import { mayUse, requireProject } from "./trust.ts";
-import { fullVolumeJson, mergedConfig, snapshotAsVolumeJson, usedBy, volumeJson } from "./unit-json.ts";
+import { fullVolumeJson, mergedConfig, snapshotAsVolumeJson, usageOf, usedBy, volumeJson } from "./unit-json.ts";
 import { createVolume } from "./volume-create.ts";
 
 const ALL = "/1.0/storage-pools/:pool/volumes/custom";
@@ -27,7 +27,7 @@ export const volumeRoutes: readonly Route[] = [
   {
     method: "GET",
     path: `${ONE}/state`,
-    handle: (context) => sync({ usage: volumeOf(context) ? { total: 0 } : null }),
+    handle: (context) => sync({ usage: { used: usageOf(context.host.state, volumeOf(context)), total: 0 } }),
   },
 ];
 

@@ -12,6 +12,8 @@ export type MemoryUnit = {
   devices: Devices;
   ephemeral: boolean;
   busy: boolean;
+  /** What the server says that all of it comes to. */
+  usage: number | undefined;
   /** What a snapshot taken now would hold. */
   content: string;
   snapshots: (Snapshot & { readonly content: string })[];
@@ -52,6 +54,7 @@ export class MemoryServer {
       devices,
       ephemeral: false,
       busy: false,
+      usage: undefined,
       content: "",
       snapshots: [],
     } as const;
@@ -111,6 +114,7 @@ export class MemoryServer {
       instance: (unit, signal) =>
         read("instance", unit, () => this.#instances().find((candidate) => unitId(candidate) === unitId(unit)), signal),
       describe: (unit, signal) => read("describe", unit, () => this.#describe(unit), signal),
+      usage: (unit, signal) => read("usage", unit, () => this.get(unit).usage, signal),
       isBusy: (unit, signal) => read("isBusy", unit, () => this.get(unit).busy, signal),
       createSnapshot: (unit, name, signal) =>
         call("createSnapshot", unit, name, () => this.snapshot(unit, name), signal),

@@ -47,7 +47,7 @@ export function memoryServers(clock: Clock): MemoryServers {
       source: source.port(pass),
       target: target.port(pass),
       copy: async (copy, onProgress, signal) => {
-        onProgress({ bytes: 10, bytesPerSecond: 10, what: undefined });
+        onProgress({ bytes: 10, totalBytes: undefined, bytesPerSecond: 10, what: undefined });
         const call = { side: "between", verb: "copy", unit: unitId(copy.source), detail: unitId(copy.target) } as const;
         await pass(call, () => refresh(copy, made), signal);
         return { bytes: 20 };
