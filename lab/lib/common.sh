@@ -29,8 +29,19 @@ die() {
   exit 1
 }
 
+# Closes what the caller had open: the daemons outlive this program, and a lock of the caller's must not live as long.
+# 255 is where bash reads the program from.
+let_go() {
+  local fd
+  for fd in "/proc/$$/fd/"*; do
+    fd=${fd##*/}
+    [ "$fd" -le 2 ] || [ "$fd" -eq 255 ] || eval "exec $fd>&-"
+  done
+}
+
 # Starts this program anew with the mark in its environment, so that lab/down finds it too.
 bear_mark() {
+  let_go
   [ "${IAB_LAB_MARK:-}" = "$MARK" ] || IAB_LAB_MARK=$MARK exec "$0" "$@"
 }
 

@@ -45,6 +45,12 @@ test("lab/up makes a second lab beside the first, and only checks it when run ag
   expect(daemonsOf(again)).toEqual(daemonsOf(second));
 });
 
+test("lab/up does not hand its caller's locks on to what it starts", async () => {
+  const lock = join(directory, "caller.lock");
+  await run("flock", [lock, "lab/up"], { env });
+  await run("flock", ["--nonblock", lock, "true"]);
+});
+
 test("lab/down leaves nothing behind", async () => {
   await up();
   expect((await leftovers()).length).toBeGreaterThan(10);
