@@ -4,6 +4,7 @@ import type { CopyStep } from "../model/plan.ts";
 import type { Servers } from "../model/ports.ts";
 import type { Config } from "../model/state.ts";
 import type { Done } from "./execute-plan.ts";
+import { noteOnReplica } from "./note-on-replica.ts";
 import { prove } from "./prove.ts";
 import { withTotal } from "./with-total.ts";
 
@@ -18,7 +19,7 @@ export async function copyAndProve(
     step.base === undefined ? await withTotal(step.copy.source, servers.source, onProgress, signal) : onProgress;
   const copied = await servers.copy(step.copy, tell, signal);
   await prove(step.copy, step.proof, servers, signal);
-  await servers.target.patchConfig(step.copy.target, { ...step.marks, ...guidMarks(step, copied) }, signal);
+  await noteOnReplica(step.copy, servers.target, { ...step.marks, ...guidMarks(step, copied) }, signal);
   return { bytes: copied.bytes };
 }
 

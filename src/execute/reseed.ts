@@ -7,6 +7,7 @@ import { MINUTE_MS } from "../model/time.ts";
 import type { InstanceUnit, VolumeUnit } from "../model/unit.ts";
 import { unitLabel } from "../model/unit.ts";
 import type { Done } from "./execute-plan.ts";
+import { noteOnReplica } from "./note-on-replica.ts";
 import { prove } from "./prove.ts";
 import { withTotal } from "./with-total.ts";
 
@@ -25,7 +26,7 @@ export async function reseed(
   const tell = await withTotal(step.copy.source, servers.source, onProgress, signal);
   const { bytes } = await servers.copy(step.copy, tell, signal);
   await prove(step.copy, step.proof, servers, signal);
-  await target.patchConfig(step.copy.target, step.marks, signal);
+  await noteOnReplica(step.copy, target, step.marks, signal);
   signal.throwIfAborted();
   // From here on it goes through to the end: between the two names there is no replica.
   await replace(step, target, AbortSignal.timeout(REPLACE_DEADLINE_MS));

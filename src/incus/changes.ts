@@ -11,6 +11,7 @@ import type { Request } from "./exchange.ts";
 import { DeviceMap, Strings } from "./instances.ts";
 import { exists, listSnapshots, readInstance } from "./listing.ts";
 import { NEVER } from "./moments.ts";
+import { patchRootConfig } from "./root-volume.ts";
 import { snapshotPath, unitPath } from "./unit-path.ts";
 
 /** Volumes are renamed and deleted before the answer, which may take as long as their size wants. */
@@ -32,6 +33,7 @@ export function changesVia(via: Via): ServerWriter {
     deleteSnapshot: (unit, name, signal) => deleteSnapshot(via, unit, name, signal),
     changeState: (unit, change, options, signal) => changeState(via, unit, { change, ...options }, signal),
     patchConfig: (unit, config, signal) => patch(via, unit, { config }, signal),
+    patchRootConfig: (volume, config, signal) => patchRootConfig(via, volume, config, signal),
     patchDevices: (unit, devices, signal) => patch(via, unit, { devices }, signal),
     rename: (unit, name, signal) => rename(via, unit, name, signal),
     remove: (unit, signal) => remove(via, unit, signal),

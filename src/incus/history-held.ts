@@ -1,6 +1,6 @@
 import { on } from "node:events";
 import type WebSocket from "ws";
-import type { Copy, KeptSnapshot } from "../model/copy.ts";
+import { type Copy, type KeptSnapshot, rootVolumeOf } from "../model/copy.ts";
 import { AgentError, IncusRefusal } from "../model/errors.ts";
 import type { Clock } from "../model/ports.ts";
 import type { Snapshot } from "../model/snapshot.ts";
@@ -60,15 +60,10 @@ const GHOST = "Delete them on the target: they hold nothing, cannot be restored,
 
 /** Whether the replica is known to be in a pool of another driver. */
 async function isElsewhere(target: End, copy: Copy, signal: AbortSignal): Promise<boolean> {
-  const name = poolOf(copy);
+  const name = copy.kind === "volume" ? copy.target.pool : rootVolumeOf(copy)?.pool;
   if (name === undefined) return false;
   const pool = (await target.pools([name], signal)).find((each) => each.name === name);
   return pool !== undefined && pool.driver !== "zfs";
-}
-
-function poolOf(copy: Copy): string | undefined {
-  if (copy.kind === "volume") return copy.target.pool;
-  return Object.values(copy.create.devices).find(({ type, path }) => type === "disk" && path === "/")?.["pool"];
 }
 
 /**

@@ -5,6 +5,7 @@ import { type Connection, type ConnectionOptions, openConnection } from "./conne
 import { readFacts } from "./facts.ts";
 import * as listing from "./listing.ts";
 import { type Operations, watchOperations } from "./operations.ts";
+import { readRootConfig } from "./root-volume.ts";
 import { readUsage } from "./usage.ts";
 
 /** A server, and what copies between two of them are made over. */
@@ -46,6 +47,7 @@ export function openServer(options: ServerOptions): IncusServer {
     profiles: (signal) => listing.listProfiles(connection, signal),
     snapshots: (unit, signal) => listing.listSnapshots(connection, unit, signal),
     describe: (unit, signal) => listing.describe(connection, unit, signal),
+    rootConfig: (volume, signal) => readRootConfig(connection, volume, signal),
     isBusy: (unit, signal) => listing.isBusy(connection, unit, signal),
     ...changesVia({ connection, operations, clock: options.clock }),
     async close() {

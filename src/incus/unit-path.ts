@@ -1,3 +1,4 @@
+import type { RootVolume } from "../model/copy.ts";
 import type { Unit } from "../model/unit.ts";
 
 /** The one place that knows how instances and volumes differ in the API's addresses. */
@@ -14,6 +15,11 @@ export function unitPath(unit: Unit): string {
 /** The custom volumes of a pool. */
 export function volumesPath(pool: string): string {
   return `/1.0/storage-pools/${encodeURIComponent(pool)}/volumes/custom`;
+}
+
+/** The volume of an instance's root disk. */
+export function rootVolumePath({ unit, type, pool }: RootVolume): string {
+  return `/1.0/storage-pools/${encodeURIComponent(pool)}/volumes/${type}/${encodeURIComponent(unit.name)}`;
 }
 
 export function snapshotPath(unit: Unit, name: string): string {

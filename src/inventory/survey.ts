@@ -1,6 +1,8 @@
 import type { Job, Side } from "../model/job.ts";
+import { MARKS } from "../model/marks.ts";
 import type { ServerReader, Servers } from "../model/ports.ts";
-import type { Pool, ServerState, State } from "../model/state.ts";
+import { isOwnSnapshotName } from "../model/snapshot.ts";
+import type { Instance, Pool, ServerState, State } from "../model/state.ts";
 
 /** Looks at both servers at once. The number of requests does not grow with the number of workloads. */
 export async function survey(
@@ -19,7 +21,34 @@ export async function survey(
       signal,
     ),
   ]);
-  return { source: onSource, target: onTarget };
+  const instances = await withRootConfigs(onTarget.instances, jobs, target, signal);
+  return { source: onSource, target: { ...onTarget, instances } };
+}
+
+/**
+ * Where history is kept and a replica bears no mark of ours, as after a refresh by hand, its root volume may still tell
+ * what was there. That is one request for each of them, and usually there are none.
+ */
+function withRootConfigs(
+  instances: readonly Instance[],
+  jobs: readonly Job[],
+  target: ServerReader,
+  signal: AbortSignal,
+): Promise<readonly Instance[]> {
+  const projects = new Set(jobs.flatMap((job) => (job.history === "keep" ? [job.target.project] : [])));
+  const lookUp = async (instance: Instance): Promise<Instance> => {
+    const { project, name, type, config, snapshots } = instance;
+    const bare = config[MARKS.source] === undefined && snapshots.some((each) => isOwnSnapshotName(each.name));
+    const pool = rootPoolOf(instance);
+    if (!bare || !projects.has(project) || pool === undefined) return instance;
+    const rootConfig = await target.rootConfig({ unit: { kind: "instance", project, name }, type, pool }, signal);
+    return rootConfig === undefined ? instance : { ...instance, rootConfig };
+  };
+  return Promise.all(instances.map(lookUp));
+}
+
+function rootPoolOf({ expandedDevices }: Instance): string | undefined {
+  return Object.values(expandedDevices).find(({ type, path }) => type === "disk" && path === "/")?.["pool"];
 }
 
 function poolsNamed(jobs: readonly Job[], side: Side): string[] {

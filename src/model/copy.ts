@@ -58,6 +58,15 @@ export type VolumeCopy = CommonCopy & {
 /** One transfer from source to target, always a refresh that leaves older snapshots out. */
 export type Copy = InstanceCopy | VolumeCopy;
 
+/** The volume of an instance's root disk, which has a configuration of its own. */
+export type RootVolume = { readonly unit: InstanceUnit; readonly type: InstanceType; readonly pool: string };
+
+/** The root volume that a copy of an instance writes to. */
+export function rootVolumeOf({ target: unit, create }: InstanceCopy): RootVolume | undefined {
+  const pool = Object.values(create.devices).find(({ type, path }) => type === "disk" && path === "/")?.["pool"];
+  return pool === undefined ? undefined : { unit, type: create.type, pool };
+}
+
 /** How far a transfer is: what Incus says of it, or in relay mode what really passed through. */
 export type Progress = {
   readonly bytes: number;

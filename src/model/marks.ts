@@ -8,7 +8,10 @@ export const MARKS = {
   last: "user.iab.last",
   /** On a replica: JSON of the devices it was made without. */
   dropped: "user.iab.dropped-devices",
-  /** On a replica with kept history: the names of its snapshots, as JSON, to notice when some are lost. */
+  /**
+   * On a replica with kept history: the names of its snapshots, as JSON, to notice when some are lost. Of an instance on
+   * its root volume too: a refresh by hand replaces the instance's configuration by the source's, and leaves that.
+   */
   kept: "user.iab.kept",
   /** On a ZFS replica with kept history: JSON from snapshot name to GUID, as the source has once offered it. */
   guids: "user.iab.guids",

@@ -1,6 +1,7 @@
 import type { Backup, BackupOf, BackupProgress, Maintained, Verified } from "./archive.ts";
 import type { Copied, Copy, Progress } from "./copy.ts";
 import type { OpenSubject, ReadingRun, Subject } from "./reading.ts";
+import type { Copied, Copy, Progress, RootVolume } from "./copy.ts";
 import type { Secret } from "./secret.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { Config, Devices, Instance, Network, Pool, Profile, Project, ServerFacts, Volume } from "./state.ts";
@@ -118,6 +119,8 @@ export type ServerReader = {
   describe(unit: Unit, signal: AbortSignal): Promise<Readonly<Record<string, unknown>>>;
   /** About what sending a unit with all its snapshots comes to, in bytes; undefined where the server cannot tell. */
   usage(unit: Unit, signal: AbortSignal): Promise<number | undefined>;
+  /** The configuration of an instance's root volume; undefined if there is none. */
+  rootConfig(volume: RootVolume, signal: AbortSignal): Promise<Config | undefined>;
   /** Whether the server is at work on the instance: a change of its state, a transfer. */
   isBusy(unit: InstanceUnit, signal: AbortSignal): Promise<boolean>;
 };
@@ -137,6 +140,8 @@ export type ServerWriter = {
   ): Promise<void>;
   /** Sets keys, and removes those that are empty; all else, the description too, stays as it is. */
   patchConfig(unit: Unit, config: Config, signal: AbortSignal): Promise<void>;
+  /** Sets keys of an instance's root volume; all else stays as it is. */
+  patchRootConfig(volume: RootVolume, config: Config, signal: AbortSignal): Promise<void>;
   /** Sets the given devices of an instance as they are given; its other devices stay as they are. */
   patchDevices(unit: InstanceUnit, devices: Devices, signal: AbortSignal): Promise<void>;
   /** Instances that have a renamed volume follow it to its new name, as Incus has it. */

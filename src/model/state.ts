@@ -64,6 +64,8 @@ export type Instance = InstanceUnit & {
   readonly createdAt: EpochMs;
   /** Oldest first. */
   readonly snapshots: readonly Snapshot[];
+  /** What its root volume's own configuration says; looked up only where a refresh by hand may have taken our marks. */
+  readonly rootConfig?: Config;
 };
 
 export type Volume = VolumeUnit & {

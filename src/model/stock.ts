@@ -19,6 +19,8 @@ export type StockRow = {
   readonly proven: Taken | undefined;
   /** How old the newest snapshot is; on the target, how old the newest proven copy. */
   readonly lagMs: number | undefined;
+  /** On a target that keeps history: what the last run left there and is gone, oldest first. */
+  readonly lost: readonly string[];
   /** Snapshots of ours, and of others. */
   readonly own: number;
   readonly foreign: number;

@@ -24,10 +24,16 @@ export function keptHistory(
   };
 }
 
-/** The names that should be on the replica by its own account, and are not. */
-export function lostHistory({ config, snapshots }: Workload): string[] {
-  const there = new Set(snapshots.map(({ name }) => name));
-  return parsed(config[MARKS.kept], isNames, []).filter((name) => !there.has(name));
+/** What should be on a replica by its own account. */
+export type Remembered = { readonly names: readonly string[]; readonly lost: readonly string[] };
+
+/** The snapshots that the last run left on the replica, and those of them that are gone; undefined if nothing tells. */
+export function rememberedHistory(replica: Workload): Remembered | undefined {
+  const onRoot = replica.kind === "instance" ? replica.rootConfig?.[MARKS.kept] : undefined;
+  const names = parsed<string[] | undefined>(replica.config[MARKS.kept] ?? onRoot, isNames, undefined);
+  if (names === undefined) return undefined;
+  const there = new Set(replica.snapshots.map(({ name }) => name));
+  return { names, lost: names.filter((name) => !there.has(name)) };
 }
 
 /** The mark that remembers what is on the replica. */
@@ -40,7 +46,7 @@ function rememberedGuids(config: Config): Readonly<Record<string, string>> {
 }
 
 /** What a mark holds; a mark that somebody has spoilt holds nothing. */
-function parsed<T>(text: string | undefined, is: (value: unknown) => value is T, none: T): T {
+function parsed<T>(text: string | undefined, is: (value: unknown) => value is NonNullable<T>, none: T): T {
   if (text === undefined) return none;
   try {
     const value: unknown = JSON.parse(text);

@@ -5,7 +5,7 @@ import { unitId, unitLabel } from "../model/unit.ts";
 import type { Route } from "./choose-route.ts";
 import { type CopyNeeds, copySteps, withKeptMark } from "./copy-steps.ts";
 import { type StateIndex, servingProject } from "./index-state.ts";
-import { lostHistory } from "./kept-history.ts";
+import { type Remembered, rememberedHistory } from "./kept-history.ts";
 import type { CopyContext } from "./make-copy.ts";
 import type { Pair } from "./pair-up.ts";
 import { type Pruning, pruneSteps } from "./prune-steps.ts";
@@ -107,8 +107,8 @@ function lossWarnings({ job, replica }: Pair): Warning[] {
   if (job.history !== "keep" || replica === undefined) return [];
   const place = unitLabel(job.target);
   const warning = (text: string): Warning => ({ code: "history.lost", workload: job.source, text });
-  const lost = lostHistory(replica);
-  if (lost.length > 0) return [warning(`Lost from ${place} on the target since the last run: ${lost.join(", ")}`)];
+  const remembered = rememberedHistory(replica);
+  if (remembered !== undefined) return remembered.lost.length === 0 ? [] : [warning(lossText(place, remembered))];
   if (replica.config[MARKS.source] !== undefined || !replica.snapshots.some(({ name }) => isOwnSnapshotName(name)))
     return [];
   return [
@@ -116,6 +116,14 @@ function lossWarnings({ job, replica }: Pair): Warning[] {
       `${place} on the target bears no mark of ours: if it had one, somebody has refreshed it by hand, and the history that only the target had is lost`,
     ),
   ];
+}
+
+const NAMED = 10;
+
+function lossText(place: string, { names, lost }: Remembered): string {
+  const named = lost.slice(0, NAMED).join(", ");
+  const more = lost.length > NAMED ? ` and ${lost.length - NAMED} more` : "";
+  return `${place} on the target has lost ${lost.length} of the ${names.length} snapshots that the last run left there: ${named}${more}`;
 }
 
 /** What the refresh does, or leaves, to snapshots in a way that a person should know of. */

@@ -8,6 +8,7 @@ import { type Unit, unitId } from "../model/unit.ts";
 import { byAge } from "./compare-snapshots.ts";
 import { indexState, type ServerIndex } from "./index-state.ts";
 import { sourceMark } from "./judge-replica.ts";
+import { rememberedHistory } from "./kept-history.ts";
 import { type Pair, pairUp } from "./pair-up.ts";
 
 /** What there is of every workload on both sides, and what the configuration leaves uncovered. */
@@ -39,10 +40,15 @@ function rowOf(pair: Pair, side: Side, now: EpochMs): StockRow {
     newest,
     proven,
     lagMs: measured === undefined ? undefined : Math.max(0, now - measured.at),
+    lost: found !== undefined && side === "target" && pair.job.history === "keep" ? lostOf(found) : [],
     own: own.length,
     foreign: (found?.snapshots.length ?? 0) - own.length,
     sizeBytes: undefined,
   };
+}
+
+function lostOf(replica: Workload): readonly string[] {
+  return rememberedHistory(replica)?.lost ?? [];
 }
 
 function taken(snapshot: Snapshot | undefined): Taken | undefined {

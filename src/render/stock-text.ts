@@ -32,6 +32,7 @@ export function stockCsv(stock: Stock): string {
 
 function columnsOf({ rows }: Stock): Column<StockRow>[] {
   const sizes = rows.some(({ sizeBytes }) => sizeBytes !== undefined);
+  const losses = rows.some(({ lost }) => lost.length > 0);
   const all: (Column<StockRow> | undefined)[] = [
     { title: "WORKLOAD", cell: ({ workload }) => unitLabel(workload) },
     { title: "SIDE", cell: ({ side }) => side },
@@ -39,6 +40,9 @@ function columnsOf({ rows }: Stock): Column<StockRow>[] {
     { title: "PROVEN COPY", cell: ({ proven, side }) => proven?.name ?? (side === "target" ? "none" : "") },
     { title: "LAG", cell: ({ lagMs }) => (lagMs === undefined ? "" : durationText(lagMs)), align: "right" },
     { title: "SNAPSHOTS", cell: ({ own }) => String(own), align: "right" },
+    losses
+      ? { title: "LOST", cell: ({ lost }) => (lost.length === 0 ? "" : String(lost.length)), align: "right" }
+      : undefined,
     { title: "OTHERS", cell: ({ foreign }) => String(foreign), align: "right" },
     sizes
       ? { title: "SIZE", cell: ({ sizeBytes }) => (sizeBytes === undefined ? "" : sizeText(sizeBytes)), align: "right" }
@@ -63,7 +67,7 @@ export function stockJson({ at, rows, uncovered }: Stock, { skipped, warnings }:
   };
 }
 
-function rowJson({ workload, side, unit, exists, newest, proven, lagMs, own, foreign, sizeBytes }: StockRow) {
+function rowJson({ workload, side, unit, exists, newest, proven, lagMs, lost, own, foreign, sizeBytes }: StockRow) {
   return {
     workload: unitId(workload),
     kind: workload.kind,
@@ -73,6 +77,7 @@ function rowJson({ workload, side, unit, exists, newest, proven, lagMs, own, for
     newest: takenJson(newest),
     proven: takenJson(proven),
     lagMs: lagMs ?? null,
+    lostSnapshots: lost,
     snapshots: own,
     otherSnapshots: foreign,
     sizeBytes: sizeBytes ?? null,
@@ -115,6 +120,11 @@ export function stockMetrics({ at, rows, uncovered }: Stock, { skipped }: Notice
       "iab_snapshots",
       "Snapshots of ours.",
       each(({ own }) => own),
+    ),
+    metric(
+      "iab_lost_snapshots",
+      "Snapshots of a kept history that the last run left on the target, and that are gone.",
+      each(({ side, lost }) => (side === "target" ? lost.length : undefined)),
     ),
     metric(
       "iab_snapshot_bytes",

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { db, stage, web } from "./stage.ts";
+import { CONFIG, data, db, stage, web } from "./stage.ts";
 
 test("iab status shows each workload on both sides, its lag, and what is not covered", async () => {
   const { both, later, run } = stage();
@@ -40,6 +40,7 @@ test("iab status -f json tells times, milliseconds, and what would be left out, 
     newest: { name: "IAB_20261120-040000", at: "2026-11-20T04:00:00Z" },
     proven: { name: "IAB_20261120-040000", at: "2026-11-20T04:00:00Z" },
     lagMs: 0,
+    lostSnapshots: [],
     snapshots: 1,
     otherSnapshots: 0,
     sizeBytes: 1,
@@ -80,4 +81,55 @@ test("iab status --prometheus prints metrics, with labels that no name can break
   expect(stdout).toContain('iab_snapshots{workload="default/local/data",side="source"} 1\n');
   expect(stdout).toContain('iab_uncovered{workload="we\\"ird\\\\/x",side="source"} 1');
   expect(stdout).not.toContain("iab_left_out");
+});
+
+/** Four runs that keep more than the source has, and then what `incus copy --refresh` does, by hand. */
+async function refreshedByHand() {
+  const [project] = CONFIG.projects;
+  const { both, later, run } = stage({ ...CONFIG, projects: [{ ...project, mode: "relay", history: "keep" }] });
+  for (let round = 0; round < 4; round += 1) {
+    expect((await run()).exitCode).toBe(0);
+    later();
+  }
+  for (const unit of [web, data]) {
+    const replica = both.target.get(unit);
+    const onSource = both.source.names(unit);
+    expect(replica.snapshots).toHaveLength(4);
+    replica.snapshots = replica.snapshots.filter(({ name }) => onSource.includes(name));
+    if (unit.kind === "instance") replica.config = {};
+  }
+  return { run };
+}
+const GONE = ["IAB_20261120-040000", "IAB_20261120-050000"];
+
+test("iab status tells at once what a refresh by hand has destroyed of kept history", async () => {
+  const { run } = await refreshedByHand();
+  const { stdout, exitCode } = await run("status", "--strict");
+  expect(exitCode).toBe(7);
+  for (const place of ["web1", "local/data"]) {
+    expect(stdout.replace(/\s+/g, " ")).toContain(
+      `${place} on the target has lost 2 of the 4 snapshots that the last run left there: ${GONE.join(", ")} (history.lost)`,
+    );
+  }
+  expect(stdout).toMatch(/\| SNAPSHOTS \| LOST \| OTHERS \|/);
+  expect(stdout).toMatch(/\| db1 +\| target .*\| +4 \| +\| +0 \|/);
+  expect(stdout).toMatch(/\| web1 +\| target .*\| +2 \| +2 \| +0 \|/);
+
+  const { workloads, warnings } = JSON.parse((await run("status", "-f", "json")).stdout);
+  expect(workloads).toContainEqual(expect.objectContaining({ unit: "default/web1", lostSnapshots: GONE }));
+  expect(workloads).toContainEqual(expect.objectContaining({ unit: "default/db1", side: "target", lostSnapshots: [] }));
+  expect(warnings.map(({ code }: { code: string }) => code)).toEqual(["history.lost", "history.lost"]);
+  const { stdout: metrics } = await run("status", "--prometheus");
+  expect(metrics).toContain('iab_lost_snapshots{workload="default/web1",side="target"} 2\n');
+  expect(metrics).toContain('iab_lost_snapshots{workload="default/db1",side="target"} 0');
+});
+
+test("iab plan and iab run tell of lost history too, and the run keeps on from what is left", async () => {
+  const { run } = await refreshedByHand();
+  const loss = /web1 on the target has lost 2 of the 4 snapshots/;
+  expect((await run("plan")).stdout.replace(/\s+/g, " ")).toMatch(loss);
+  const { stdout, exitCode } = await run("run", "--strict");
+  expect(stdout.replace(/\s+/g, " ")).toMatch(loss);
+  expect(exitCode).toBe(7);
+  expect((await run("status")).stdout).not.toContain("history.lost");
 });

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { InstanceUnit, Unit } from "../../src/model/unit.ts";
-import { fresh, names, pathOf, type Stage } from "./stage.ts";
+import { copyOf, fresh, inProject, names, pathOf, type Stage } from "./stage.ts";
 
 const GENTLY = { timeoutMs: 30_000, force: true };
 
@@ -74,6 +74,54 @@ export function changeSuite(at: () => Stage): void {
     };
     expect(await described(instance)).toBe(generation === "6.0" ? "" : "mine");
     expect(await described(volume)).toBe("");
+  });
+
+  test("patchRootConfig() sets keys of a root volume and leaves the others, and the instance as it is", async ({
+    signal,
+  }) => {
+    const { servers } = at();
+    const unit = await at().createInstance("source", { name: fresh("web"), pool: "plain", config: { "user.x": "1" } });
+    const root = { unit, type: "container", pool: "plain" } as const;
+    await servers.source.patchRootConfig(root, { "user.iab.kept": '["a"]' }, signal);
+    await servers.source.patchRootConfig(root, { "user.other": "2" }, signal);
+    expect(await servers.source.rootConfig(root, signal)).toMatchObject({
+      "user.iab.kept": '["a"]',
+      "user.other": "2",
+    });
+    expect((await servers.source.instance(unit, signal))?.config).not.toHaveProperty(["user.iab.kept"]);
+    const elsewhere = { ...root, unit: { ...unit, name: "missing" } };
+    expect(await servers.source.rootConfig(elsewhere, signal)).toBeUndefined();
+    await expect(servers.source.patchRootConfig(elsewhere, { "user.x": "" }, signal)).rejects.toMatchObject({
+      status: 404,
+    });
+  });
+
+  test("a PATCH of a root volume is refused with 400: only a PUT changes it", async () => {
+    const unit = await at().createInstance("source", { name: fresh("web"), pool: "plain" });
+    const path = inProject(at(), `/1.0/storage-pools/plain/volumes/container/${unit.name}`);
+    const answer = await at().raw.source.call("PATCH", path, { config: { "user.x": "1" } });
+    expect(answer).toMatchObject({
+      status: 400,
+      body: { error: expect.stringMatching(/Invalid storage volume type/) },
+    });
+  });
+
+  test("what stands on a root volume outlives a refresh, renaming, and a change of all the instance's keys", async ({
+    signal,
+  }) => {
+    const { servers, raw } = at();
+    const unit = await at().createInstance("source", { name: fresh("web"), pool: "local" });
+    await servers.source.createSnapshot(unit, "s1", signal);
+    await servers.copy(copyOf(unit), () => {}, AbortSignal.timeout(60_000));
+    const root = { unit, type: "container", pool: "local" } as const;
+    await servers.target.patchRootConfig(root, { "user.iab.kept": "[]" }, signal);
+    await servers.copy(copyOf(unit), () => {}, AbortSignal.timeout(60_000));
+    const devices = { root: { type: "disk", path: "/", pool: "local" } };
+    await raw.target.run("PUT", pathOf(unit), { architecture: "x86_64", config: {}, devices, profiles: ["default"] });
+    const name = fresh("renamed");
+    await servers.target.rename(unit, name, signal);
+    const renamed = { ...root, unit: { ...unit, name } };
+    expect(await servers.target.rootConfig(renamed, signal)).toMatchObject({ "user.iab.kept": "[]" });
   });
 
   test("patchDevices() sets the named devices and leaves the others", async ({ signal }) => {

@@ -68,6 +68,16 @@ export function listingSuite(at: () => Stage): void {
     expect(found?.usedBy).toEqual([{ kind: "instance", project, name: user.name }]);
   });
 
+  test("usage() knows nothing where a driver counts otherwise than what is sent, or not at all", async ({ signal }) => {
+    const { servers } = at();
+    for (const pool of ["local", "plain"]) {
+      const web = await at().createInstance("source", { name: fresh("web"), pool });
+      const data = await at().createVolume("source", { name: fresh("data"), pool });
+      expect(await servers.source.usage(web, signal)).toBeUndefined();
+      expect(await servers.source.usage(data, signal)).toBeUndefined();
+    }
+  });
+
   test("pools(), projects(), profiles() and networks() give what there is", async ({ signal }) => {
     const { servers, project } = at();
     const pools = await servers.source.pools([], signal);

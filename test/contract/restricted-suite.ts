@@ -46,6 +46,9 @@ export function restrictedSuite(at: () => Stage): void {
     await server.patchConfig(unit, { "user.x": "1" }, signal);
     expect(await names(server, unit, signal)).toEqual(["s1"]);
     await server.deleteSnapshot(unit, "s1", signal);
+    const root = { unit, type: "container", pool: "local" } as const;
+    await server.patchRootConfig(root, { "user.x": "2" }, signal);
+    expect(await server.rootConfig(root, signal)).toMatchObject({ "user.x": "2" });
     expect((await server.instance(unit, signal))?.config["user.x"]).toBe("1");
   });
 

@@ -1,10 +1,7 @@
-import { readFileSync } from "node:fs";
 import { expect } from "vitest";
-import { z } from "zod";
 import type { Unit } from "../../src/model/unit.ts";
 import type { Simulated } from "../incus/history-simulation.ts";
-import { begin, call } from "../lab/daemon-api.ts";
-import type { Daemon } from "../lab/lab.ts";
+import type { Person } from "../lab/person.ts";
 import { contentDigest } from "../lab/storage.ts";
 import { CHANGE_BYTES, type LabPair } from "./history-lab-pair.ts";
 
@@ -26,47 +23,24 @@ export function expectIncrements(pair: LabPair, { bytes }: Simulated): void {
   expect(plain).toBeLessThan(CHANGE_BYTES * 2.6);
 }
 
-const Sending = z.object({ id: z.string(), metadata: z.record(z.string(), z.string()) });
-
-/** Copies a snapshot of a replica back to a new unit beside the original, as a person would with Incus alone. */
-async function restore(from: Daemon, replica: Unit, snapshot: string, to: Daemon, pool: string): Promise<Unit> {
+/** Copies a snapshot of a replica back to a new unit beside the original, as a person does with Incus alone. */
+async function restore({ unit, replica, sourcePool }: LabPair, snapshot: string, person: Person): Promise<Unit> {
   const name = `restored-${replica.name}`;
-  const query = `?project=${replica.project}`;
-  const migration = (sending: z.infer<typeof Sending>) => ({
-    type: "migration",
-    mode: "pull",
-    operation: `${from.url}/1.0/operations/${sending.id}`,
-    secrets: sending.metadata,
-    certificate: readFileSync(from.certificate, "utf8"),
-  });
+  const projects = ["--project", replica.project, "--target-project", unit.project];
   if (replica.kind === "instance") {
-    const path = `/1.0/instances/${replica.name}/snapshots/${snapshot}${query}`;
-    const sending = Sending.parse(await begin(from, "POST", path, { migration: true, name: "", live: false }));
-    const devices = { root: { type: "disk", path: "/", pool } };
-    const body = { name, type: "container", architecture: "x86_64", devices, source: migration(sending) };
-    await call(to, "POST", `/1.0/instances${query}`, body);
+    const from = `${person.remote}:${replica.name}/${snapshot}`;
+    await person.incus("copy", from, name, "--storage", sourcePool, ...projects);
     return { ...replica, name };
   }
-  const volumes = `/1.0/storage-pools/${replica.pool}/volumes/custom/${replica.name}/snapshots/${snapshot}${query}`;
-  const offer = { migration: true, name: snapshot, volume_only: true };
-  const sending = Sending.parse(await begin(from, "POST", volumes, offer));
-  const source = { ...migration(sending), name: `${replica.name}/${snapshot}`, pool: replica.pool, volume_only: true };
-  const Volume = z.object({ content_type: z.string() });
-  const facts = `/1.0/storage-pools/${replica.pool}/volumes/custom/${replica.name}${query}`;
-  const { content_type } = Volume.parse(await call(from, "GET", facts));
-  await call(to, "POST", `/1.0/storage-pools/${pool}/volumes/custom${query}`, {
-    name,
-    type: "custom",
-    content_type,
-    source,
-  });
-  return { ...replica, name, pool };
+  const from = `${person.remote}:${replica.pool}/${replica.name}/${snapshot}`;
+  await person.incus("storage", "volume", "copy", from, `${sourcePool}/${name}`, ...projects);
+  return { ...replica, name, pool: sourcePool };
 }
 
 /** A snapshot that the source has long forgotten can be had back from the replica. */
-export async function expectRestorable(pair: LabPair, { expected, digests }: Simulated): Promise<void> {
+export async function expectRestorable(pair: LabPair, { expected, digests }: Simulated, person: Person): Promise<void> {
   const [oldest = ""] = expected.target;
   expect(expected.source).not.toContain(oldest);
-  const restored = await restore(pair.target, pair.replica, oldest, pair.source, pair.sourcePool);
+  const restored = await restore(pair, oldest, person);
   expect(await contentDigest(pair.source, restored)).toBe(digests.get(oldest));
 }

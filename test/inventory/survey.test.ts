@@ -47,3 +47,21 @@ test("survey() asks the target for the pools of the configuration and for those 
   await survey(jobs, { source: watched("source"), target: watched("target") }, signal);
   expect(asked).toEqual({ source: ["default"], target: ["default", "fast", "local"] });
 });
+
+test("survey() looks at the root volume of what keeps history and bears no mark of ours, and of nothing else", async ({
+  signal,
+}) => {
+  const both = memoryServers(memoryWorld().clock);
+  const rootConfig = { "user.iab.kept": "[]" };
+  for (const name of ["bare", "marked", "never-ours"]) {
+    const unit = instance(name);
+    both.target.add(unit, { rootConfig, config: name === "marked" ? { "user.iab.source": "prod:default/web1" } : {} });
+    if (name !== "never-ours") both.target.snapshot(unit, "IAB_20261120-040000");
+  }
+  const asked = () => both.calls.splice(0).filter((call) => call.includes("rootConfig"));
+  await survey([job("web1")], both.servers, signal);
+  expect(asked()).toEqual([]);
+  const { target } = await survey([job("web1", { history: "keep", mode: "relay" })], both.servers, signal);
+  expect(asked()).toEqual(["target rootConfig default/bare"]);
+  expect(target.instances.map((each) => each.rootConfig)).toEqual([rootConfig, undefined, undefined]);
+});

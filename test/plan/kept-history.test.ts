@@ -1,5 +1,7 @@
 import { expect, test } from "vitest";
-import { copied, instance, job, named, own, plan, RUN, replicaOf, stateOf, stepOf } from "./fixtures.ts";
+import type { Job } from "../../src/model/job.ts";
+import { takeStock } from "../../src/plan/take-stock.ts";
+import { copied, instance, job, NOW, named, own, plan, RUN, replicaOf, stateOf, stepOf } from "./fixtures.ts";
 
 const HISTORY = [own(72), own(48), own(24)];
 const FORGOTTEN = [own(200), named("mine", 150), own(100)];
@@ -57,19 +59,46 @@ test("makePlan() does not refresh where a name means one snapshot on the source 
   expect(made.skipped[0]?.why).toBe("mine was made anew on the source: the target's own of that name would be lost");
 });
 
-test("makePlan() notices that kept history is gone", () => {
+test("makePlan() notices that kept history is gone, and sets what was remembered against what is there", () => {
   const lost = { "user.iab.kept": JSON.stringify([own(300).name, own(200).name]) };
-  expect(plan([keeping], state(lost)).warnings).toMatchObject([
-    { code: "history.lost", text: `Lost from web1 on the target since the last run: ${own(300).name}` },
-  ]);
+  const text = `web1 on the target has lost 1 of the 2 snapshots that the last run left there: ${own(300).name}`;
+  expect(plan([keeping], state(lost)).warnings).toMatchObject([{ code: "history.lost", text }]);
   expect(plan([keeping], state({ "user.iab.kept": "spoilt" })).warnings).toEqual([]);
 });
 
-test("makePlan() notices that a replica has lost its marks, as it does in a refresh by hand", () => {
-  const bare = instance("web1", { snapshots: copied(HISTORY) });
-  const made = plan([keeping], stateOf({ instances: [web1] }, { instances: [bare] }));
-  expect(made.warnings).toMatchObject([
+test("makePlan() names the first of many that are lost", () => {
+  const names = Array.from({ length: 12 }, (_, i) => own(300 + i).name);
+  const [warning] = plan([keeping], state({ "user.iab.kept": JSON.stringify(names) })).warnings;
+  expect(warning?.text).toContain(`lost 12 of the 12 snapshots that the last run left there: ${names[0]}, ${names[1]}`);
+  expect(warning?.text).toContain(`${names[9]} and 2 more`);
+});
+
+/** A refresh by hand gives the replica the source's configuration, and leaves its root volume's. */
+function refreshedByHand(rootConfig?: Record<string, string>) {
+  const bare = instance("web1", { snapshots: copied(HISTORY), ...(rootConfig === undefined ? {} : { rootConfig }) });
+  return stateOf({ instances: [web1] }, { instances: [bare] });
+}
+
+test("makePlan() notices what a refresh by hand has destroyed by what the root volume remembers", () => {
+  const names = [...FORGOTTEN, ...HISTORY].map(({ name }) => name);
+  const made = plan([keeping], refreshedByHand({ "user.iab.kept": JSON.stringify(names) }));
+  const gone = FORGOTTEN.map(({ name }) => name).join(", ");
+  const text = `web1 on the target has lost 3 of the 6 snapshots that the last run left there: ${gone}`;
+  expect(made.warnings).toMatchObject([{ code: "history.lost", text }]);
+  expect(made.steps.map(({ kind }) => kind)).toEqual(["snapshot", "adopt", "copy"]);
+});
+
+test("makePlan() notices that a replica has lost its marks, and nothing tells what was there", () => {
+  expect(plan([keeping], refreshedByHand()).warnings).toMatchObject([
     { code: "history.lost", text: expect.stringContaining("bears no mark of ours") },
   ]);
-  expect(made.steps.map(({ kind }) => kind)).toEqual(["snapshot", "adopt", "copy"]);
+});
+
+test("takeStock() counts what is lost, for a target that keeps history only", () => {
+  const names = [...FORGOTTEN, ...HISTORY].map(({ name }) => name);
+  const found = refreshedByHand({ "user.iab.kept": JSON.stringify(names) });
+  const lost = (of: Job) => takeStock([of], found, NOW).rows.map((row) => row.lost);
+  expect(lost(keeping)).toEqual([[], FORGOTTEN.map(({ name }) => name)]);
+  expect(lost(job("web1"))).toEqual([[], []]);
+  expect(takeStock([keeping], state(), NOW).rows.map((row) => row.lost)).toEqual([[], []]);
 });

@@ -113,6 +113,7 @@ export function newInstance(context: Context, asked: NewInstance): InstanceRecor
     description: asked.description,
     location: memberFor(context),
     config: withVolatile(asked.config ?? {}),
+    rootConfig: {},
     devices,
     profiles,
     ephemeral: asked.ephemeral,

@@ -3,6 +3,7 @@ import { certificateRoutes } from "./certificate-routes.ts";
 import type { Route } from "./host.ts";
 import { instanceRoutes } from "./instance-routes.ts";
 import { operationRoutes } from "./operation-routes.ts";
+import { rootVolumeRoutes } from "./root-volume-routes.ts";
 import { serverRoutes } from "./server-routes.ts";
 import { instanceSnapshotRoutes } from "./snapshot-routes.ts";
 import { volumeRoutes } from "./volume-routes.ts";
@@ -16,6 +17,7 @@ export const ROUTES: readonly Route[] = [
   ...backupRoutes,
   ...instanceSnapshotRoutes,
   ...instanceRoutes,
+  ...rootVolumeRoutes,
   ...volumeSnapshotRoutes,
   ...volumeRoutes,
 ];

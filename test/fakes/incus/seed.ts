@@ -54,6 +54,7 @@ export function addInstance(host: Host, seed: InstanceSeed, defaultPool: string)
     config: { "volatile.uuid": randomUUID(), ...seed.config },
     type: seed.type ?? "container",
     architecture: seed.architecture ?? "x86_64",
+    rootConfig: {},
     devices: { ...root, ...seed.devices },
     profiles: [...(seed.profiles ?? ["default"])],
     ephemeral: seed.ephemeral ?? false,

@@ -10,6 +10,8 @@ export type MemoryUnit = {
   status: InstanceStatus;
   config: Config;
   devices: Devices;
+  /** That of an instance's root volume. */
+  rootConfig: Record<string, string>;
   ephemeral: boolean;
   busy: boolean;
   /** What the server says that all of it comes to. */
@@ -51,6 +53,7 @@ export class MemoryServer {
     const blank = {
       status,
       config: {},
+      rootConfig: {},
       devices,
       ephemeral: false,
       busy: false,
@@ -115,6 +118,7 @@ export class MemoryServer {
         read("instance", unit, () => this.#instances().find((candidate) => unitId(candidate) === unitId(unit)), signal),
       describe: (unit, signal) => read("describe", unit, () => this.#describe(unit), signal),
       usage: (unit, signal) => read("usage", unit, () => this.get(unit).usage, signal),
+      rootConfig: ({ unit }, signal) => read("rootConfig", unit, () => this.get(unit).rootConfig, signal),
       isBusy: (unit, signal) => read("isBusy", unit, () => this.get(unit).busy, signal),
       createSnapshot: (unit, name, signal) =>
         call("createSnapshot", unit, name, () => this.snapshot(unit, name), signal),
@@ -124,6 +128,8 @@ export class MemoryServer {
         call(force ? `${change}-hard` : change, unit, "", () => this.#change(unit, change), signal),
       patchConfig: (unit, config, signal) =>
         call("patchConfig", unit, JSON.stringify(config), () => this.#patch(unit, config), signal),
+      patchRootConfig: ({ unit }, config, signal) =>
+        call("patchRootConfig", unit, "", () => Object.assign(this.get(unit).rootConfig, config), signal),
       patchDevices: (unit, devices, signal) =>
         call("patchDevices", unit, "", () => Object.assign(this.get(unit).devices, devices), signal),
       rename: (unit, name, signal) => call("rename", unit, name, () => this.#rename(unit, name), signal),
