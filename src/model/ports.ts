@@ -1,7 +1,6 @@
 import type { Backup, BackupOf, BackupProgress, Maintained, Verified } from "./archive.ts";
-import type { Copied, Copy, Progress } from "./copy.ts";
-import type { OpenSubject, ReadingRun, Subject } from "./reading.ts";
 import type { Copied, Copy, Progress, RootVolume } from "./copy.ts";
+import type { OpenSubject, ReadingRun, Subject } from "./reading.ts";
 import type { Secret } from "./secret.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { Config, Devices, Instance, Network, Pool, Profile, Project, ServerFacts, Volume } from "./state.ts";
