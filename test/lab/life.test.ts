@@ -7,7 +7,7 @@ import { promisify } from "node:util";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { call } from "./daemon-api.ts";
 import { crashDaemon } from "./faults.ts";
-import { GENERATIONS, type Lab, type LabDaemon, openLab } from "./lab.ts";
+import { type Lab, type LabDaemon, openLab } from "./lab.ts";
 import { createInstance } from "./workloads.ts";
 
 const run = promisify(execFile);
@@ -88,7 +88,7 @@ async function killedStarter(): Promise<void> {
 }
 
 function daemonsOf(lab: Lab): LabDaemon[] {
-  return GENERATIONS.flatMap((generation) => [lab.incus[generation].source, lab.incus[generation].target]);
+  return Object.values(lab.incus).flatMap(({ source, target }) => [source, target]);
 }
 
 /** Every process, loop device, mount, control group and network device of the second lab. */
