@@ -1,4 +1,4 @@
-import type { Maintained, Verified } from "../model/archive.ts";
+import type { Backup, Maintained, Verified } from "../model/archive.ts";
 import { AgentError } from "../model/errors.ts";
 import type { Archive } from "../model/ports.ts";
 import { HOUR_MS, MINUTE_MS } from "../model/time.ts";
@@ -14,7 +14,7 @@ import {
 import { listAll, makeBackup } from "./back-up.ts";
 import type { Client } from "./client.ts";
 import { kopiaFailure } from "./failures.ts";
-import { backupOf, Maintenance, parseOutput, STREAM_TAG, VerifiedObjects } from "./output.ts";
+import { backupOf, Maintenance, type Manifest, parseOutput, STREAM_TAG, VerifiedObjects } from "./output.ts";
 import { movementOfReading } from "./progress.ts";
 
 const READING = { idleMs: 15 * MINUTE_MS, movementOf: movementOfReading } as const;
@@ -40,6 +40,7 @@ export function archiveOf(client: Client, owner: Owner, close: () => Promise<voi
     remove: async ({ id }, signal) => {
       await client.run({ args: ["snapshot", "delete", id, "--delete"], doing: `delete backup ${id}` }, signal);
     },
+    expire: (signal) => expire(client, own, signal),
     restoreTo: async ({ id }, folder, options, signal) => {
       const args = restoreArguments(id, folder, options);
       await client.run({ ...READING, args, doing: `restore backup ${id} to ${folder}` }, signal);
@@ -65,6 +66,31 @@ export function archiveOf(client: Client, owner: Owner, close: () => Promise<voi
       ),
     maintain: (signal) => maintain(client, owner, signal),
   };
+}
+
+/** So many sources fit into one command line, however long their paths. */
+const SOURCES_AT_ONCE = 100;
+
+/** Kopia prints what it removes for people only: the lists before and after tell it. */
+async function expire(
+  client: Client,
+  own: (signal: AbortSignal) => Promise<readonly Manifest[]>,
+  signal: AbortSignal,
+): Promise<readonly Backup[]> {
+  const before = await own(signal);
+  // An @ in a path makes Kopia take it for another host's: such backups were made by hand, and stay.
+  const sources = [...new Set(before.map((manifest) => backupOf(manifest).source))].filter(
+    (source) => source.indexOf("@") === source.lastIndexOf("@"),
+  );
+  for (let at = 0; at < sources.length; at += SOURCES_AT_ONCE) {
+    const some = sources.slice(at, at + SOURCES_AT_ONCE);
+    await client.run(
+      { args: ["snapshot", "expire", ...some, "--delete"], doing: "remove what the policy keeps no longer" },
+      signal,
+    );
+  }
+  const left = new Set((await own(signal)).map(({ id }) => id));
+  return before.filter(({ id }) => !left.has(id)).map(backupOf);
 }
 
 async function verify(client: Client, ids: readonly string[], percent: number, signal: AbortSignal): Promise<Verified> {

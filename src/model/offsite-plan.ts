@@ -1,3 +1,4 @@
+import type { Maintained } from "./archive.ts";
 import type { StepId, WarningCode } from "./plan.ts";
 import type { ReadingPlace, ReadingRun, Subject } from "./reading.ts";
 import type { EpochMs } from "./time.ts";
@@ -39,13 +40,23 @@ export type BackUpStep = CommonStep & {
   readonly tags: Readonly<Record<string, string>>;
 };
 
+/** Gives up what was held in a place, however the reading went. */
+export type ReleaseStep = CommonStep & { readonly kind: "release"; readonly place: ReadingPlace };
+
 /** Removes the backups that the archive's policy keeps no longer. */
 export type RetentionStep = CommonStep & { readonly kind: "retention" };
 
 /** Frees what no backup needs any more, where that is this host's duty. */
 export type MaintenanceStep = CommonStep & { readonly kind: "maintenance" };
 
-export type OffsiteStep = RestartStep | SweepStep | HoldStep | BackUpStep | RetentionStep | MaintenanceStep;
+export type OffsiteStep =
+  | RestartStep
+  | SweepStep
+  | HoldStep
+  | BackUpStep
+  | ReleaseStep
+  | RetentionStep
+  | MaintenanceStep;
 
 /** Something that was named and is not backed up, and why; `failed` when the run cannot be called whole without it. */
 export type OffsiteSkipped = {
@@ -70,4 +81,41 @@ export type OffsitePlan = {
   readonly steps: readonly OffsiteStep[];
   readonly skipped: readonly OffsiteSkipped[];
   readonly warnings: readonly OffsiteWarning[];
+};
+
+/** How far a part is on its way into the archive. */
+export type PartProgress = {
+  readonly part: string;
+  /** Undefined where nobody knows how much there is. */
+  readonly percent: number | undefined;
+  /** Of a stream: what was read of it. */
+  readonly bytes: number | undefined;
+};
+
+/** A part that is in the archive. */
+export type StoredPart = { readonly part: string; readonly backup: string; readonly sizeBytes: number };
+
+/** What became of a step. */
+export type OffsiteOutcome =
+  | {
+      readonly state: "done";
+      /** Of a back-up: what is in the archive now. */
+      readonly parts?: readonly StoredPart[];
+      /** Of a sweep or of the retention: what was removed. */
+      readonly removed?: readonly string[];
+      readonly maintained?: Maintained;
+    }
+  | { readonly state: "failed"; readonly error: unknown }
+  | { readonly state: "skipped"; readonly because: string }
+  | { readonly state: "cancelled" };
+
+export type OffsiteOutcomes = ReadonlyMap<StepId, OffsiteOutcome>;
+
+/** An offsite run that has ended: what was to be done and what became of it. */
+export type OffsiteReport = {
+  readonly plan: OffsitePlan;
+  readonly outcomes: OffsiteOutcomes;
+  readonly startedAt: EpochMs;
+  readonly endedAt: EpochMs;
+  readonly exitCode: number;
 };

@@ -179,6 +179,8 @@ export type Archive = {
   /** Oldest first. */
   list(signal: AbortSignal): Promise<readonly Backup[]>;
   remove(backup: Backup, signal: AbortSignal): Promise<void>;
+  /** Removes what the archive's policy keeps no longer, of workloads too that are backed up no more; says what it was. */
+  expire(signal: AbortSignal): Promise<readonly Backup[]>;
   /** Writes a backup below a folder; what is there already is not overwritten. */
   restoreTo(backup: Backup, folder: string, options: { readonly owners: boolean }, signal: AbortSignal): Promise<void>;
   /** Writes a backup to our stdout: a stream as it was, files as a tar. */

@@ -40,7 +40,10 @@ export function makeOffsitePlan(orders: OffsiteOrders, state: OffsiteState): Off
         const subjects = chosen.map(({ subject }) => subject);
         return { kind: "hold", id: `hold:${id}`, needs: [], place, subjects, stop: toBeStopped(chosen, orders.jobs) };
       }),
-      ...places.flatMap(({ id, chosen }) => chosen.map((each) => backUpStep(each, `hold:${id}`, run, state))),
+      ...places.flatMap(({ id, place, chosen }): OffsiteStep[] => [
+        ...chosen.map((each) => backUpStep(each, `hold:${id}`, run, state)),
+        { kind: "release", id: `release:${id}`, needs: [`hold:${id}`], place },
+      ]),
       { kind: "retention", id: "retention", needs: [] },
       // Who wants one workload now does not want to wait for that.
       ...(orders.only.length > 0 ? [] : [{ kind: "maintenance", id: "maintenance", needs: [] } as const]),

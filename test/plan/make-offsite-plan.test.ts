@@ -200,7 +200,9 @@ test("makeOffsitePlan() puts every subject behind one moment of its place, and t
     "back-up:default/tank/data hold:zfs",
     "back-up:default/web1 hold:zfs",
     "back-up:default/web2 hold:zfs",
+    "release:zfs hold:zfs",
     "back-up:shop/db hold:export",
+    "release:export hold:export",
     "retention",
     "maintenance",
   ]);
