@@ -31,6 +31,7 @@ const exitCode = await runCli(process.argv.slice(2), {
   printError: out.printError,
   // Loaded on demand: what speaks to servers takes longer to start than all the rest.
   connect: async (config, path, world) => (await import("./cli/connect.ts")).connect(config, path, world),
+  openHost: async (...given) => (await import("./cli/open-host.ts")).openHost(...given),
   open: ({ level, format }) => ({
     clock: systemClock,
     files: systemFiles,

@@ -5,6 +5,7 @@ import { AgentError } from "../model/errors.ts";
 import type { Servers, World } from "../model/ports.ts";
 import { FORMATS } from "../render/table.ts";
 import type { LogLevel } from "../system/log.ts";
+import type { OpenHost } from "./offsite-host.ts";
 
 export type LogFormat = "auto" | "json" | "pretty";
 
@@ -13,6 +14,7 @@ export type Shell = {
   /** Builds the world once the flags that shape its log are known. */
   readonly open: (settings: { readonly level: LogLevel; readonly format: LogFormat }) => World;
   readonly connect: Connect;
+  readonly openHost: OpenHost;
   readonly print: (text: string) => void;
   readonly printError: (text: string) => void;
 };
@@ -46,7 +48,7 @@ export function addGlobals(command: Command): Command {
 }
 
 /** What a command works on, its own flags and arguments aside. */
-export type Context = { readonly globals: Globals; readonly world: World; readonly connect: Connect };
+export type Context = Pick<Shell, "connect" | "openHost"> & { readonly globals: Globals; readonly world: World };
 
 /** What runs when the command line has been read, for `Command.action`. It leaves the exit code in `ended`. */
 export type Action = (...given: unknown[]) => Promise<void>;
@@ -67,7 +69,8 @@ export function actionsOf(shell: Shell, began: (world: World) => void, ended: (e
       const level = globals.quiet && globals.logLevel === "info" ? "warn" : globals.logLevel;
       const world = shell.open({ level, format: globals.logFormat });
       began(world);
-      ended(await work(options, command.args, { globals, world, connect: shell.connect }));
+      const { connect, openHost } = shell;
+      ended(await work(options, command.args, { globals, world, connect, openHost }));
     };
 }
 

@@ -1,9 +1,21 @@
+import { isOfArchive } from "../execute/execute-offsite.ts";
 import { AgentError, type ErrorCode } from "../model/errors.ts";
+import type { OffsiteOutcomes, OffsitePlan } from "../model/offsite-plan.ts";
 import type { Outcomes } from "../model/outcome.ts";
 import type { Plan } from "../model/plan.ts";
 
 /** The exit codes that scripts and timers rely on. */
-export const EXIT = { ok: 0, bug: 1, usage: 2, someFailed: 3, warnings: 7, interrupted: 130, terminated: 143 } as const;
+export const EXIT = {
+  ok: 0,
+  bug: 1,
+  usage: 2,
+  someFailed: 3,
+  archive: 6,
+  warnings: 7,
+  tryLater: 75,
+  interrupted: 130,
+  terminated: 143,
+} as const;
 
 /** A new code does not compile until it has its exit code here; its row in the documentation comes with it. */
 const EXIT_BY_CODE = {
@@ -56,8 +68,24 @@ function exitCodeOfSignal(signal: AbortSignal): number {
 
 type Strictness = { readonly strict: boolean };
 
+/** The exit code of an offsite run that came to its end, or was ended. */
+export function exitCodeOfOffsiteRun(
+  plan: OffsitePlan,
+  outcomes: OffsiteOutcomes,
+  { windowClosed, ...how }: Strictness & { readonly windowClosed: boolean },
+  signal: AbortSignal,
+): number {
+  if (signal.aborted) return exitCodeOfSignal(signal);
+  const became = plan.steps.map(({ id }) => outcomes.get(id) ?? { state: "cancelled" as const });
+  if (windowClosed && became.some(({ state }) => state === "cancelled")) return EXIT.tryLater;
+  if (became.some((outcome) => outcome.state === "failed" && isOfArchive(outcome.error))) return EXIT.archive;
+  return became.every(({ state }) => state === "done") ? exitCodeOfPlan(plan, how) : EXIT.someFailed;
+}
+
+type Noticed = { readonly skipped: readonly { readonly failed: boolean }[]; readonly warnings: readonly unknown[] };
+
 /** The exit code of a plan that was only printed. */
-export function exitCodeOfPlan({ skipped, warnings }: Plan, { strict }: Strictness): number {
+export function exitCodeOfPlan({ skipped, warnings }: Noticed, { strict }: Strictness): number {
   if (skipped.some(({ failed }) => failed)) return EXIT.someFailed;
   return strict && warnings.length > 0 ? EXIT.warnings : EXIT.ok;
 }

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { Config } from "../config/config.ts";
 import { parseConfig } from "../config/parse-config.ts";
 import { type Notices, salvageNotices } from "../config/salvage-notices.ts";
+import { AgentError } from "../model/errors.ts";
 import type { Notifier, World } from "../model/ports.ts";
 import type { Secret, SecretRef } from "../model/secret.ts";
 import { MINUTE_MS } from "../model/time.ts";
@@ -14,29 +15,41 @@ import { reveal } from "./reveal.ts";
 /** How a piece of work ended, and what a person should read of it. */
 export type Ended = { readonly exitCode: number; readonly report: string };
 
+/** Whose check at Healthchecks hears of it: replication and offsite backups have one each. */
+export type NoticesOf = "run" | "offsite";
+
+/** Works by a configuration, and says when it begins: what finds that there is nothing to do does not begin. */
+export type NoticedWork = (config: Config, begin: () => Promise<void>) => Promise<Ended>;
+
 /**
  * Works by the configuration in the text. The services that it names hear of the beginning and of the end, however that
  * comes: also where the configuration cannot be used, as far as it still says whom to tell.
  */
-export async function withNotices(
-  text: string,
-  world: World,
-  work: (config: Config) => Promise<Ended>,
-): Promise<number> {
+export async function withNotices(text: string, of: NoticesOf, world: World, work: NoticedWork): Promise<number> {
   const run = randomUUID();
-  let notifier = notifierTo(salvageNotices(text), run, world);
+  let notifier = notifierTo(salvageNotices(text, of), run, world);
+  let begun = false;
+  const begin = async () => {
+    begun = true;
+    await notifier.started(world.signal);
+  };
   try {
     const config = parseConfig(text);
-    notifier = notifierTo(await noticesOf(config, world), run, world);
-    await notifier.started(world.signal);
-    const { exitCode, report } = await work(config);
-    await notifier.ended(exitCode, report, deadline());
+    notifier = notifierTo(await noticesOf(config, of, world), run, world);
+    const { exitCode, report } = await work(config, begin);
+    if (begun) await notifier.ended(exitCode, report, deadline());
     return exitCode;
   } catch (error) {
+    if (!begun && isForLater(error)) throw error;
     const report = world.signal.aborted ? `Ended by ${String(world.signal.reason)}` : errorLines(error).join("\n");
     await notifier.ended(exitCodeOf(error, world.signal), report, deadline());
     throw error;
   }
+}
+
+/** Another one is at it, or it is not the time: no failure that anybody has to hear of. */
+function isForLater(error: unknown): boolean {
+  return error instanceof AgentError && ["lock.held", "window.closed"].includes(error.code);
 }
 
 // A run that a signal has ended is to be heard of as well.
@@ -44,9 +57,10 @@ function deadline(): AbortSignal {
   return AbortSignal.timeout(MINUTE_MS);
 }
 
-async function noticesOf(config: Config, world: World): Promise<Notices> {
+async function noticesOf(config: Config, of: NoticesOf, world: World): Promise<Notices> {
+  const { healthchecksUrl } = of === "run" ? config : { healthchecksUrl: config.offsite?.healthchecksUrl };
   return {
-    healthchecksUrl: await addressOf(config.healthchecksUrl, world),
+    healthchecksUrl: await addressOf(healthchecksUrl, world),
     gotifyUrl: await addressOf(config.gotifyUrl, world),
   };
 }

@@ -1,19 +1,20 @@
 import { Command } from "commander";
 import { z } from "zod";
 import { parseConfig } from "../config/parse-config.ts";
-import { readHostWindows } from "../incus/host-windows.ts";
-import { AgentError } from "../model/errors.ts";
-import type { MaintenanceWindow, OffsiteConfig } from "../model/offsite.ts";
 import { windowText } from "../render/window-text.ts";
 import { windowState } from "../windows/window-state.ts";
 import type { Actions, Context } from "./command.ts";
 import { EXIT } from "./exit.ts";
 import { findConfig } from "./find-config.ts";
+import { withHosts } from "./offsite-host.ts";
 import { offsiteListCommand } from "./offsite-list.ts";
 import { offsiteRestoreCommand } from "./offsite-restore.ts";
+import { offsiteRunCommand } from "./offsite-run.ts";
 import { offsiteStatusCommand } from "./offsite-status.ts";
 import { offsiteVerifyCommand } from "./offsite-verify.ts";
+import { windowsOf } from "./offsite-windows.ts";
 import { parseTime } from "./parse-time.ts";
+import { offsitePart } from "./with-archive.ts";
 
 const WindowFlags = z.object({ at: z.string().optional() });
 
@@ -29,6 +30,7 @@ export function offsiteCommand(actions: Actions): Command {
     .action(actions(WindowFlags, showWindow));
   return new Command("offsite")
     .description("Encrypted backups to another place.")
+    .addCommand(offsiteRunCommand(actions))
     .addCommand(offsiteStatusCommand(actions))
     .addCommand(offsiteListCommand(actions))
     .addCommand(offsiteRestoreCommand(actions))
@@ -43,38 +45,14 @@ async function showWindow(
 ): Promise<number> {
   const { world, globals } = context;
   const at = flags.at === undefined ? world.clock.now() : parseTime(flags.at, "--at");
-  const { windows, zone } = await windowsOf(context);
+  const path = await findConfig(globals.config, world);
+  const config = parseConfig(await world.files.read(path, world.signal));
+  const offsite = offsitePart(config, path);
+  const { windows, zone } = await withHosts(
+    (side) => context.openHost(side, config, path, world),
+    (host) => windowsOf(offsite, host, world.signal),
+  );
   const shown = { at, zone, windows: windows.length, ...windowState(windows, zone, at) };
   world.print(windowText(globals.format, shown));
   return EXIT.ok;
-}
-
-type Windows = { readonly windows: readonly MaintenanceWindow[]; readonly zone: string };
-
-async function windowsOf({ globals, world }: Context): Promise<Windows> {
-  const path = await findConfig(globals.config, world);
-  const config = parseConfig(await world.files.read(path, world.signal));
-  const { offsite } = config;
-  if (offsite === undefined) {
-    throw new AgentError("config.invalid", `Cannot tell the maintenance windows: ${path} has no offsite part`);
-  }
-  if (offsite.maintenanceWindows !== "incusos") {
-    return { windows: offsite.maintenanceWindows, zone: offsite.timeZone ?? zoneOfThisMachine() };
-  }
-  const { connectTo } = await import("./connect.ts");
-  const server = await connectTo(hostOf(offsite), config, path, world);
-  try {
-    return await readHostWindows(server.connection, world.signal);
-  } finally {
-    await server.close();
-  }
-}
-
-/** The host whose workloads are backed up. */
-function hostOf({ sources }: OffsiteConfig) {
-  return sources[0]?.host ?? "source";
-}
-
-function zoneOfThisMachine(): string {
-  return new Intl.DateTimeFormat().resolvedOptions().timeZone;
 }

@@ -23,6 +23,7 @@ import { withNotices } from "./notices.ts";
 import { printPlan, printReport } from "./print.ts";
 import { watchProgress } from "./progress.ts";
 import { withConfiguredServers, withServers } from "./with-servers.ts";
+import { withWorkloads } from "./workload-locks.ts";
 
 const PlanFlags = z.object({
   iOSfix: z.boolean(),
@@ -95,13 +96,14 @@ async function run(args: RunArgs, context: Context): Promise<number> {
   const lock = await world.files.lock(path);
   try {
     const text = await world.files.read(path, world.signal);
-    return await withNotices(text, world, async (config) =>
-      withServers(config, path, context, async (servers) => {
+    return await withNotices(text, "run", world, async (config, begin) => {
+      await begin();
+      return withServers(config, path, context, async (servers) => {
         const { report, withheld } = await carryOut(config, servers, args, context);
         printReport(report, withheld, context);
         return { exitCode: report.exitCode, report: reportText(report, PLAIN) };
-      }),
-    );
+      });
+    });
   } finally {
     await lock.release();
   }
@@ -110,19 +112,26 @@ async function run(args: RunArgs, context: Context): Promise<number> {
 type CarriedOut = { readonly report: Report; readonly withheld: Plan | undefined };
 
 async function carryOut(config: Config, servers: Servers, args: RunArgs, context: Context): Promise<CarriedOut> {
-  const { world, globals } = context;
-  const { clock, log, signal } = world;
+  const { world } = context;
+  const { clock } = world;
   const startedAt = clock.now();
   const { whole, withoutPruning } = await decide(config, servers, startedAt, args, context);
-  const decided = args.dryRunPrune ? withoutPruning() : whole;
+  return withWorkloads(args.dryRunPrune ? withoutPruning() : whole, config, world, async (decided) => {
+    const { outcomes, exitCode } = await execute(decided, config, servers, args, context);
+    const report = { plan: decided, outcomes, startedAt, endedAt: clock.now(), exitCode };
+    return { report, withheld: args.dryRunPrune ? onlyPruning(whole) : undefined };
+  });
+}
+
+async function execute(decided: Plan, config: Config, servers: Servers, args: RunArgs, { world, globals }: Context) {
+  const { clock, log, signal } = world;
   log.info("run.started", { run: decided.run, steps: decided.steps.length });
   const observer = watchProgress(decided, world, { silent: globals.quiet || !globals.progress });
   const act = actOn({ servers, clock, log, run: decided.run });
   const outcomes = await executePlan(decided, { act, observer, concurrency: config.concurrency }, signal);
   const exitCode = exitCodeOfRun(decided, outcomes, args, signal);
   log.info("run.ended", { run: decided.run, exitCode });
-  const report = { plan: decided, outcomes, startedAt, endedAt: clock.now(), exitCode };
-  return { report, withheld: args.dryRunPrune ? onlyPruning(whole) : undefined };
+  return { outcomes, exitCode };
 }
 
 type Decided = { readonly whole: Plan; readonly withoutPruning: () => Plan };

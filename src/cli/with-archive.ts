@@ -1,6 +1,8 @@
 import { join } from "node:path";
+import type { Config } from "../config/config.ts";
 import { parseConfig } from "../config/parse-config.ts";
-import { openArchive } from "../kopia/open-archive.ts";
+import type { Owner } from "../kopia/arguments.ts";
+import { type ArchiveOptions, openArchive } from "../kopia/open-archive.ts";
 import type { Backup } from "../model/archive.ts";
 import { AgentError } from "../model/errors.ts";
 import type { OffsiteConfig } from "../model/offsite.ts";
@@ -12,18 +14,21 @@ import { reveal } from "./reveal.ts";
 /** Opens the archive of the configuration to look into it and to restore; closes it whatever happens. */
 export async function withArchive<T>({ globals, world }: Context, work: (archive: Archive) => Promise<T>): Promise<T> {
   const path = await findConfig(globals.config, world);
-  const { offsite } = parseConfig(await world.files.read(path, world.signal));
-  if (offsite === undefined) {
-    throw new AgentError("config.invalid", `Cannot open the archive: ${path} has no offsite part`, {
-      hint: "docs/offsite.md shows what belongs there",
-    });
-  }
-  const archive = await openArchive(await optionsOf(offsite, world), world.signal);
+  const offsite = offsitePart(parseConfig(await world.files.read(path, world.signal)), path);
+  const archive = await openArchive(await archiveOptions(offsite, world), world.signal);
   try {
     return await work(archive);
   } finally {
     await archive.close();
   }
+}
+
+/** The part of the configuration that says where backups go; an error where there is none. */
+export function offsitePart({ offsite }: Config, path: string): OffsiteConfig {
+  if (offsite !== undefined) return offsite;
+  throw new AgentError("config.invalid", `Cannot tell what goes offsite: ${path} has no offsite part`, {
+    hint: "docs/offsite.md shows what belongs there",
+  });
 }
 
 /** The one backup with this id, or with an id that begins so. */
@@ -37,17 +42,24 @@ export function findBackup(backups: readonly Backup[], id: string): Backup {
   });
 }
 
-async function optionsOf(config: OffsiteConfig, world: World) {
-  const { clock, files, processes, environment, signal } = world;
+/** Whose backups these are: as configured, else by this machine and user. */
+export async function ownerOf(config: OffsiteConfig, world: World): Promise<Owner> {
+  const { environment, signal } = world;
   const hostname = config.hostname ?? (await ownName(world));
   const username = config.username ?? environment["USER"] ?? environment["LOGNAME"] ?? "root";
   signal.throwIfAborted();
+  return { hostname, username };
+}
+
+/** What the archive of a configuration is opened with. */
+export async function archiveOptions(config: OffsiteConfig, world: World): Promise<ArchiveOptions> {
+  const { clock, files, processes, environment } = world;
   return {
     config,
-    owner: { hostname, username },
+    owner: await ownerOf(config, world),
     folder: config.cache.folder ?? cacheFolder(environment),
     program: environment["IAB_KOPIA"] ?? "kopia",
-    reveal: (ref: Parameters<typeof reveal>[0]) => reveal(ref, world),
+    reveal: (ref) => reveal(ref, world),
     processes,
     files,
     clock,

@@ -7,8 +7,9 @@ export type Notices = { readonly healthchecksUrl: Secret | undefined; readonly g
  * The notification addresses of a configuration that cannot be used, as far as they can be made out in its text: a
  * broken configuration is the failure that nobody would hear of otherwise.
  */
-export function salvageNotices(text: string): Notices {
-  return { healthchecksUrl: addressOf(text, "healthchecksUrl"), gotifyUrl: addressOf(text, "gotifyUrl") };
+export function salvageNotices(text: string, of: "run" | "offsite"): Notices {
+  const key = of === "run" ? "healthchecksUrl" : "healthchecks_url";
+  return { healthchecksUrl: addressOf(text, key), gotifyUrl: addressOf(text, "gotifyUrl") };
 }
 
 function addressOf(text: string, key: string): Secret | undefined {

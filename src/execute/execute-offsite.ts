@@ -13,6 +13,7 @@ import type {
 import type { StepId } from "../model/plan.ts";
 import type { Archive, Reader, Server } from "../model/ports.ts";
 import { type ReadingPlace, subjectId } from "../model/reading.ts";
+import { isHeld } from "./await-lock.ts";
 import { backUpSubject } from "./back-up-subject.ts";
 import { type Held, type HoldTools, holdPlace } from "./hold-place.ts";
 import { startAgain } from "./start-again.ts";
@@ -147,7 +148,7 @@ async function restart({ unit, place }: RestartStep, tools: OffsiteTools, signal
   const [lock] = await Promise.allSettled([tools.lock(place, unit)]);
   if (lock.status === "rejected") {
     // Whoever has it stopped has it still, and starts it himself.
-    if (lock.reason instanceof AgentError && lock.reason.code === "lock.held") return;
+    if (isHeld(lock.reason)) return;
     throw lock.reason;
   }
   try {

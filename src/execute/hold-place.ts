@@ -1,10 +1,10 @@
-import { AgentError } from "../model/errors.ts";
 import type { HoldStep } from "../model/offsite-plan.ts";
 import type { Clock, Lock, Log, Reader, Reading, Server } from "../model/ports.ts";
 import { type ReadingPlace, type ReadingRun, type Subject, subjectId } from "../model/reading.ts";
 import type { Instance } from "../model/state.ts";
-import { type EpochMs, MINUTE_MS, SECOND_MS } from "../model/time.ts";
+import { type EpochMs, MINUTE_MS } from "../model/time.ts";
 import { type Unit, unitId } from "../model/unit.ts";
+import { awaitLock } from "./await-lock.ts";
 import { startAgain } from "./start-again.ts";
 import { type StopTools, stopFor, toBeStopped } from "./stop-for.ts";
 
@@ -34,7 +34,6 @@ export type Held = {
 
 /** A replication run that has a workload is waited for so long. */
 const LOCK_WAIT_MS = 15 * MINUTE_MS;
-const LOCK_AGAIN_MS = SECOND_MS;
 
 /** Holds the subjects of a place as they are at one moment, with the instances stopped that are to be. */
 export async function holdPlace(step: HoldStep, tools: HoldTools, signal: AbortSignal): Promise<Held> {
@@ -85,29 +84,14 @@ async function lockAll(step: HoldStep, tools: HoldTools, filled: Filled, signal:
   const takeOne = async (subject: Subject) => {
     if (subject.kind === "dataset") return;
     const id = subjectId(subject);
-    const [taken] = await Promise.allSettled([lockOne(step.place, subject.workload, tools, giveUpAt, signal)]);
+    const { workload } = subject;
+    const take = () => tools.lock(step.place, workload);
+    const [taken] = await Promise.allSettled([awaitLock(workload, take, { ...tools, giveUpAt }, signal)]);
     if (taken.status === "fulfilled") filled.locks.set(id, taken.value);
     else filled.failures.set(id, taken.reason);
   };
   await Promise.all(step.subjects.map(takeOne));
   signal.throwIfAborted();
-}
-
-async function lockOne(
-  place: ReadingPlace,
-  unit: Unit,
-  { lock, clock, log }: HoldTools,
-  giveUpAt: EpochMs,
-  signal: AbortSignal,
-): Promise<Lock> {
-  for (let told = false; ; told = true) {
-    const [taken] = await Promise.allSettled([lock(place, unit)]);
-    if (taken.status === "fulfilled") return taken.value;
-    const busy = taken.reason instanceof AgentError && taken.reason.code === "lock.held";
-    if (!busy || clock.now() >= giveUpAt) throw taken.reason;
-    if (!told) log.info("workload.awaited", { workload: unitId(unit), why: taken.reason.message });
-    await clock.sleep(LOCK_AGAIN_MS, signal);
-  }
 }
 
 async function whileStopped(

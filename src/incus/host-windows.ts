@@ -4,8 +4,13 @@ import { type MaintenanceWindow, WEEKDAYS } from "../model/offsite.ts";
 import { readMetadata } from "./answer.ts";
 import type { Connection } from "./connection.ts";
 
-/** The maintenance windows of an IncusOS host, on the wall clock of its zone. */
-export type HostWindows = { readonly windows: readonly MaintenanceWindow[]; readonly zone: string };
+/** The maintenance windows of an IncusOS host, on the wall clock of its zone, and what it means to do in the next one. */
+export type HostWindows = {
+  readonly windows: readonly MaintenanceWindow[];
+  readonly zone: string;
+  /** Why the host may start anew while something is at work on it; undefined where nothing is pending. */
+  readonly pending: string | undefined;
+};
 
 // IncusOS takes hours of 25 and days called Foo; a window that cannot be is better noticed than taken for none.
 const Window = z
@@ -28,18 +33,35 @@ const Window = z
     };
   });
 
-const Update = z.object({ config: z.object({ maintenance_windows: z.array(Window).nullish() }) });
+const Update = z.object({
+  config: z.object({ maintenance_windows: z.array(Window).nullish() }),
+  state: z.object({ needs_reboot: z.boolean().nullish() }).nullish(),
+});
+const Root = z.object({
+  environment: z.object({ os_version: z.string().nullish(), os_version_next: z.string().nullish() }).nullish(),
+});
 const Network = z.object({
   config: z.object({ time: z.object({ timezone: z.string().nullish() }).nullish() }).nullish(),
 });
 
 /** Reads the windows of the host. Whatever hinders that is an error: windows that are not known are not "always". */
 export async function readHostWindows(connection: Connection, signal: AbortSignal): Promise<HostWindows> {
-  const [update, network] = await Promise.all([
+  const [root, update, network] = await Promise.all([
+    read(connection, "/os/1.0", Root, signal),
     read(connection, "/os/1.0/system/update", Update, signal),
     read(connection, "/os/1.0/system/network", Network, signal),
   ]);
-  return { windows: update.config.maintenance_windows ?? [], zone: network.config?.time?.timezone || "UTC" };
+  return {
+    windows: update.config.maintenance_windows ?? [],
+    zone: network.config?.time?.timezone || "UTC",
+    pending: pendingOf(update, root),
+  };
+}
+
+function pendingOf({ state }: z.infer<typeof Update>, { environment }: z.infer<typeof Root>): string | undefined {
+  const { os_version: now, os_version_next: next } = environment ?? {};
+  if (now && next && now !== next) return `version ${next} waits for a reboot, ${now} is running`;
+  return state?.needs_reboot ? "it needs a reboot" : undefined;
 }
 
 async function read<T>(connection: Connection, path: string, schema: z.ZodType<T>, signal: AbortSignal): Promise<T> {

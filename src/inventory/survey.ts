@@ -51,6 +51,20 @@ function rootPoolOf({ expandedDevices }: Instance): string | undefined {
   return Object.values(expandedDevices).find(({ type, path }) => type === "disk" && path === "/")?.["pool"];
 }
 
+/** Looks at the servers whose workloads are backed up; `likely` are pools that may be among theirs. */
+export async function surveyForOffsite(
+  servers: Readonly<Partial<Record<Side, ServerReader>>>,
+  likely: readonly string[],
+  signal: AbortSignal,
+): Promise<Partial<Record<Side, ServerState>>> {
+  const found = await Promise.all(
+    Object.entries(servers).map(async ([side, server]) => {
+      return [side, await surveyServer(server, server.pools(likely, signal), signal)] as const;
+    }),
+  );
+  return Object.fromEntries(found);
+}
+
 function poolsNamed(jobs: readonly Job[], side: Side): string[] {
   const names = jobs.flatMap((job) => {
     if (job.kind === "volume") return [job[side].pool];

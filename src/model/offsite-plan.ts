@@ -118,4 +118,6 @@ export type OffsiteReport = {
   readonly startedAt: EpochMs;
   readonly endedAt: EpochMs;
   readonly exitCode: number;
+  /** What ended the run before its end: the maintenance window that closed, or a signal. Null where nothing did. */
+  readonly ended: "window" | "signal" | null;
 };

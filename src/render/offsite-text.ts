@@ -23,9 +23,13 @@ function backupData(backup: Backup): object {
 }
 
 /** The backups, or why they cannot be told. */
-export type ArchiveStatus =
+export type ArchiveStatus = (
   | { readonly backups: readonly Backup[]; readonly trouble: undefined }
-  | { readonly backups: undefined; readonly trouble: string };
+  | { readonly backups: undefined; readonly trouble: string }
+) & {
+  /** The run that is at work, if one is. */
+  readonly running: { readonly percent: number } | undefined;
+};
 
 /** How it stands with the archive; for programs in the words of IncusOS's Kopia service. */
 export function archiveStatusText(format: Format, status: ArchiveStatus, now: EpochMs): string {
@@ -35,8 +39,8 @@ export function archiveStatusText(format: Format, status: ArchiveStatus, now: Ep
     repository_connected: status.trouble === undefined,
     last_backup: last === undefined ? "" : rfc3339(last.at),
     last_status: status.trouble ?? lastStatus(status.backups ?? []),
-    in_progress: false,
-    progress: 0,
+    in_progress: status.running !== undefined,
+    progress: status.running?.percent ?? 0,
     available_snapshots: complete.map(snapshotData),
   };
   return inFormat(format, {
@@ -46,6 +50,7 @@ export function archiveStatusText(format: Format, status: ArchiveStatus, now: Ep
         `Last backup: ${last === undefined ? "none" : `${agoText(last.at, now)}, ${last.source} (${sizeText(last.sizeBytes)})`}`,
         `Last status: ${state.last_status}`,
         `Available:   ${countText(complete.length, "backup")}`,
+        ...(status.running === undefined ? [] : [`At work:     a run, ${state.progress} % done`]),
         "",
       ].join("\n"),
     data: () => state,
@@ -56,12 +61,15 @@ export function archiveStatusText(format: Format, status: ArchiveStatus, now: Ep
 type State = Readonly<Record<"last_backup" | "last_status", string>> & {
   readonly repository_connected: boolean;
   readonly available_snapshots: readonly object[];
+  readonly in_progress: boolean;
+  readonly progress: number;
 };
 
 const STATE_COLUMNS: readonly Column<State>[] = [
   { title: "CONNECTED", cell: ({ repository_connected }) => String(repository_connected) },
   { title: "LAST BACKUP", cell: ({ last_backup }) => last_backup },
   { title: "LAST STATUS", cell: ({ last_status }) => last_status },
+  { title: "PROGRESS", cell: ({ in_progress, progress }) => (in_progress ? String(progress) : "") },
   { title: "AVAILABLE", cell: ({ available_snapshots }) => String(available_snapshots.length) },
 ];
 

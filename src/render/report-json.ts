@@ -36,7 +36,8 @@ function outcomeJson({ id, kind, workload }: Step, outcome: Outcome | undefined)
   }
 }
 
-function errorJson(error: unknown): Record<string, unknown> {
+/** An error for programs. */
+export function errorJson(error: unknown): Record<string, unknown> {
   if (error instanceof AgentError) return { code: error.code, message: error.message, hint: error.hint };
   return { code: "bug", message: error instanceof Error ? error.message : String(error) };
 }

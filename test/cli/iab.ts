@@ -1,5 +1,8 @@
 import type { Shell } from "../../src/cli/command.ts";
+import type { OffsiteHost } from "../../src/cli/offsite-host.ts";
 import { runCli } from "../../src/cli/run-cli.ts";
+import { AgentError } from "../../src/model/errors.ts";
+import type { Side } from "../../src/model/job.ts";
 import { type MemoryServers, memoryServers } from "../fakes/memory-servers/memory-servers.ts";
 import { type MemoryWorld, memoryWorld } from "../fakes/world/memory-world.ts";
 
@@ -10,6 +13,7 @@ export async function iab(
   argv: readonly string[],
   world: MemoryWorld = memoryWorld(),
   both: MemoryServers = memoryServers(world.clock),
+  host: (side: Side) => OffsiteHost = (side) => memoryHost(both, side),
 ): Promise<Ended> {
   const printed: string[] = [];
   const errors: string[] = [];
@@ -17,9 +21,24 @@ export async function iab(
   const shell: Shell = {
     open: () => ({ ...world, print: to(printed) }),
     connect: async () => both.connect(),
+    openHost: async (side) => host(side),
     print: to(printed),
     printError: to(errors),
   };
   const exitCode = await runCli(argv, shell);
   return { exitCode, stdout: printed.join("\n"), stderr: errors.join("\n") };
+}
+
+/** A server in memory without windows of its own, and with nothing that reads it. */
+export function memoryHost(both: MemoryServers, side: Side): OffsiteHost {
+  return {
+    server: both.servers[side],
+    windows: async () => {
+      throw new AgentError("window.unreadable", "Cannot read the maintenance windows: it does not run IncusOS");
+    },
+    reader: ({ read }) => {
+      throw new Error(`There is no reader by ${read} in memory`);
+    },
+    close: async () => {},
+  };
 }

@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 import { salvageNotices } from "../../src/config/salvage-notices.ts";
 
-function salvaged(text: string): (string | undefined)[] {
-  const { healthchecksUrl, gotifyUrl } = salvageNotices(text);
+function salvaged(text: string, of: "run" | "offsite" = "run"): (string | undefined)[] {
+  const { healthchecksUrl, gotifyUrl } = salvageNotices(text, of);
   return [healthchecksUrl?.reveal(), gotifyUrl?.reveal()];
 }
 
@@ -10,6 +10,11 @@ test("salvageNotices() finds the addresses in a text that is not even JSON", () 
   const text =
     '{ "iab": { "healthchecksUrl" : "https://hc.example/ping/1", "gotifyURL": " https:\\/\\/g.example/m?token=a",, }';
   expect(salvaged(text)).toEqual(["https://hc.example/ping/1", "https://g.example/m?token=a"]);
+});
+
+test("salvageNotices() of an offsite run finds the check of its own", () => {
+  const text = '{ "healthchecksUrl": "https://hc.example/1", "offsite": { "healthchecks_url": "https://hc.example/2", ';
+  expect(salvaged(text, "offsite")).toEqual(["https://hc.example/2", undefined]);
 });
 
 const nothing = [

@@ -28,13 +28,16 @@ async function offsite(config: string, ...words: string[]) {
       processes: systemProcesses(),
       print: (line) => void printed.push(line),
     }),
-    connect: async () => {
-      throw new Error("No server is needed to look into the archive");
-    },
+    connect: noServer,
+    openHost: noServer,
     print: (line) => void printed.push(line),
     printError: (line) => void errors.push(line),
   });
   return { exitCode, stdout: printed.join(""), stderr: errors.join("\n"), logged: world.logged };
+}
+
+async function noServer(): Promise<never> {
+  throw new Error("No server is needed to look into the archive");
 }
 
 /** A configuration file, and in its repository a folder and a disk. */

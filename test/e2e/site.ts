@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import type { Shell } from "../../src/cli/command.ts";
 import { connect } from "../../src/cli/connect.ts";
+import { openHost } from "../../src/cli/open-host.ts";
 import { runCli } from "../../src/cli/run-cli.ts";
 import type { ClientIdentity, Log } from "../../src/model/ports.ts";
 import { clientCertificate } from "../../src/onboard/client-certificate.ts";
@@ -105,6 +106,7 @@ async function runHere(argv: readonly string[], options: { signal?: AbortSignal;
   const world = memoryWorld();
   const shell: Shell = {
     connect,
+    openHost,
     open: () => ({
       ...world,
       clock: systemClock,

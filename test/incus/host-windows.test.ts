@@ -2,12 +2,22 @@ import { expect, test } from "vitest";
 import { readHostWindows } from "../../src/incus/host-windows.ts";
 import { connectTo, refuse, serve, sync } from "./local-server.ts";
 
-type Answers = { readonly update?: unknown; readonly network?: unknown; readonly refusal?: readonly [number, string] };
+type Answers = {
+  readonly root?: unknown;
+  readonly update?: unknown;
+  readonly network?: unknown;
+  readonly refusal?: readonly [number, string];
+};
 
-async function windowsOf({ update = { config: {} }, network = { config: {} }, refusal }: Answers) {
+async function windowsOf({
+  root = { environment: {} },
+  update = { config: {} },
+  network = { config: {} },
+  refusal,
+}: Answers) {
   const server = await serve(({ response, path }) => {
     if (refusal !== undefined) refuse(response, ...refusal);
-    else sync(response, path === "/os/1.0/system/update" ? update : network);
+    else sync(response, { "/os/1.0": root, "/os/1.0/system/update": update }[path] ?? network);
   });
   return readHostWindows(connectTo(server), new AbortController().signal);
 }
@@ -25,6 +35,7 @@ test("readHostWindows() reads the windows and the host's zone", async () => {
   const network = { config: { time: { timezone: "Europe/Berlin" } } };
   expect(await windowsOf({ update, network })).toEqual({
     zone: "Europe/Berlin",
+    pending: undefined,
     windows: [
       { days: { start: "Friday", end: "Monday" }, startHour: 22, startMinute: 30, endHour: 6, endMinute: 0 },
       { days: undefined, startHour: 3, startMinute: 0, endHour: 4, endMinute: 0 },
@@ -33,7 +44,17 @@ test("readHostWindows() reads the windows and the host's zone", async () => {
 });
 
 test("readHostWindows() of a host without windows and zone is none, in UTC", async () => {
-  expect(await windowsOf({})).toEqual({ windows: [], zone: "UTC" });
+  expect(await windowsOf({})).toEqual({ windows: [], zone: "UTC", pending: undefined });
+});
+
+const pending = [
+  { environment: { os_version: "202611010000", os_version_next: "202611180000" }, says: /202611180000 waits/ },
+  { environment: { os_version: "202611010000", os_version_next: "202611010000" }, says: /needs a reboot/ },
+  { environment: { os_version: "202611010000" }, says: /needs a reboot/ },
+];
+test.each(pending)("readHostWindows() tells that the host may start anew: $says", async ({ environment, says }) => {
+  const update = { config: {}, state: { needs_reboot: true } };
+  expect(await windowsOf({ root: { environment }, update })).toMatchObject({ pending: expect.stringMatching(says) });
 });
 
 const unreadable: { name: string; answers: Answers; says: string }[] = [

@@ -42,7 +42,7 @@ test("backupsText() lists backups for people and for programs", () => {
 
 test("archiveStatusText() speaks IncusOS's words, and offers complete backups only", () => {
   const backups = [backup("0a", 5), backup("0b", 2, { state: "incomplete" })];
-  expect(JSON.parse(archiveStatusText("json", { backups, trouble: undefined }, NOW))).toEqual({
+  expect(JSON.parse(archiveStatusText("json", { backups, trouble: undefined, running: undefined }, NOW))).toEqual({
     repository_connected: true,
     last_backup: "2026-11-19T23:00:00.123Z",
     last_status: "incomplete: the last backup was ended before its end",
@@ -58,22 +58,33 @@ test("archiveStatusText() speaks IncusOS's words, and offers complete backups on
       },
     ],
   });
-  expect(archiveStatusText("table", { backups, trouble: undefined }, NOW)).toBe(
+  expect(archiveStatusText("table", { backups, trouble: undefined, running: undefined }, NOW)).toBe(
     "Repository:  open\nLast backup: 4h 59m ago, iab@host1:/volumes/v1 (3MiB)\nLast status: incomplete: the last backup was ended before its end\nAvailable:   1 backup\n",
   );
 });
 
+test("archiveStatusText() tells of a run that is at work", () => {
+  const status = { backups: [], trouble: undefined, running: { percent: 41 } };
+  expect(JSON.parse(archiveStatusText("json", status, NOW))).toMatchObject({ in_progress: true, progress: 41 });
+  expect(archiveStatusText("table", status, NOW)).toContain("At work:     a run, 41 % done\n");
+  expect(archiveStatusText("csv", status, NOW)).toBe("true,,no backup yet,41,0\n");
+});
+
 const statuses: { name: string; status: Parameters<typeof archiveStatusText>[1]; csv: string }[] = [
-  { name: "nothing yet", status: { backups: [], trouble: undefined }, csv: "true,,no backup yet,0\n" },
+  {
+    name: "nothing yet",
+    status: { backups: [], trouble: undefined, running: undefined },
+    csv: "true,,no backup yet,,0\n",
+  },
   {
     name: "a repository that does not open",
-    status: { backups: undefined, trouble: "Cannot open it" },
-    csv: "false,,Cannot open it,0\n",
+    status: { backups: undefined, trouble: "Cannot open it", running: undefined },
+    csv: "false,,Cannot open it,,0\n",
   },
   {
     name: "a damaged backup",
-    status: { backups: [backup("0a", 1, { state: "damaged" })], trouble: undefined },
-    csv: "true,,failed: something could not be read for the last backup,0\n",
+    status: { backups: [backup("0a", 1, { state: "damaged" })], trouble: undefined, running: undefined },
+    csv: "true,,failed: something could not be read for the last backup,,0\n",
   },
 ];
 test.each(statuses)("archiveStatusText() tells of $name", ({ status, csv }) => {

@@ -1,0 +1,17 @@
+import { readHostWindows } from "../incus/host-windows.ts";
+import { AgentError } from "../model/errors.ts";
+import { connectTo } from "./connect.ts";
+import type { OpenHost } from "./offsite-host.ts";
+
+/** Opens one of the two servers of a configuration, by its pinned certificate. */
+export const openHost: OpenHost = async (side, config, configPath, world) => {
+  const server = await connectTo(side, config, configPath, world);
+  return {
+    server,
+    windows: (signal) => readHostWindows(server.connection, signal),
+    reader: ({ read }) => {
+      throw new AgentError("usage", `Cannot read by ${read}`);
+    },
+    close: () => server.close(),
+  };
+};
