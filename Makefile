@@ -63,7 +63,7 @@ demo: node_modules build ## watch it work: two real Incus hosts, two runs, a pru
 
 install: build ## put the program, its units and its documents below $(DESTDIR)$(PREFIX)
 	install -D -m 0755 dist/iab.mjs $(DESTDIR)$(PREFIX)/bin/iab
-	@for unit in iab.service iab.timer; do \
+	@for unit in iab.service iab.timer iab-offsite.service iab-offsite.timer; do \
 	  install -d $(DESTDIR)$(PREFIX)/lib/systemd/system && \
 	  sed 's|/usr/\(bin\|share\)/|$(PREFIX)/\1/|g' systemd/$$unit > $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit && \
 	  chmod 0644 $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit || exit 1; done

@@ -10,7 +10,7 @@ export const openHost: OpenHost = async (side, config, configPath, world) => {
     server,
     windows: (signal) => readHostWindows(server.connection, signal),
     reader: ({ read }) => {
-      throw new AgentError("usage", `Cannot read by ${read}`);
+      throw new AgentError("config.invalid", `Cannot read by ${read}: there is no reader of this kind yet`);
     },
     close: () => server.close(),
   };

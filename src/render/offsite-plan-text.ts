@@ -17,7 +17,7 @@ export function offsitePlanText(format: Format, plan: OffsitePlan, look: Look): 
 }
 
 /** An offsite plan for programs. Its shape is part of the interface and grows by addition. */
-export function offsitePlanJson({ run, at, steps, skipped, warnings }: OffsitePlan): Record<string, unknown> {
+function offsitePlanJson({ run, at, steps, skipped, warnings }: OffsitePlan): Record<string, unknown> {
   return {
     version: 1,
     run: run.name,

@@ -17,7 +17,7 @@ export function offsiteReportText(format: Format, report: OffsiteReport, look: L
 }
 
 /** The report of an offsite run for programs. Its shape is part of the interface and grows by addition. */
-export function offsiteReportJson(report: OffsiteReport): Record<string, unknown> {
+function offsiteReportJson(report: OffsiteReport): Record<string, unknown> {
   const { plan, outcomes, startedAt, endedAt, exitCode } = report;
   return {
     version: 1,

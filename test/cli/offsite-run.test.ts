@@ -308,3 +308,9 @@ test("iab offsite run tells no secret in its words to Kopia, its log or its repo
   const said = [stdout, stderr, ...kopia.calls, JSON.stringify(world.logged)].join("\n");
   expect(said).not.toContain("planted-secret");
 });
+
+test("iab offsite run --help shows how it is used", async () => {
+  const { exitCode, stdout } = await offsite(["run", "--help"]);
+  expect(exitCode).toBe(0);
+  await expect(stdout).toMatchFileSnapshot("../golden/help-offsite-run.txt");
+});
