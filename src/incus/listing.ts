@@ -23,7 +23,13 @@ const ProjectSchema = z.object({
   config: Strings,
   used_by: z.array(z.string()).nullish(),
 });
-const PoolSchema = z.object({ name: z.string(), driver: z.string() });
+/** Its configuration is hidden from a restricted certificate. */
+const PoolSchema = z
+  .object({ name: z.string(), driver: z.string(), config: Strings.nullish() })
+  .transform(({ name, driver, config }): Pool => {
+    const dataset = driver === "zfs" ? config?.["zfs.pool_name"] : undefined;
+    return { name, driver, ...(dataset === undefined ? {} : { dataset }) };
+  });
 const NetworkSchema = z.object({ name: z.string(), managed: z.boolean(), project: z.string().default("default") });
 /** By status. What an operation touches is named by kind. */
 const OperationsSchema = z.record(

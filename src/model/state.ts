@@ -83,7 +83,12 @@ export type Volume = VolumeUnit & {
 /** Something on a server that is, or may become, a unit's copy. */
 export type Workload = Instance | Volume;
 
-export type Pool = { readonly name: string; readonly driver: string };
+export type Pool = {
+  readonly name: string;
+  readonly driver: string;
+  /** Of ZFS: the dataset that it lies in, where the server tells. */
+  readonly dataset?: string;
+};
 export type Network = { readonly project: string; readonly name: string };
 export type Profile = { readonly project: string; readonly name: string; readonly devices: Devices };
 export type Project = {

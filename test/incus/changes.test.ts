@@ -191,3 +191,11 @@ test("a survey takes as many requests for 200 workloads as for two", async ({ si
   // The first one also asked who the server is, and who we are to it.
   expect(small.requests).toBe(large.requests + 2);
 });
+
+test("pools() tells of ZFS which dataset a pool is, where the server says so", async ({ signal }) => {
+  const { server } = await open({ pools: { local: "btrfs", tank: "zfs" } });
+  expect(await server.pools([], signal)).toEqual([
+    { name: "local", driver: "btrfs" },
+    { name: "tank", driver: "zfs", dataset: "fake/tank" },
+  ]);
+});

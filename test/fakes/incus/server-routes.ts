@@ -135,7 +135,7 @@ function poolJson(context: Context, pool: PoolRecord, restricted: boolean): obje
     ...volumesOf(state).filter((volume) => volume.pool === pool.name),
   ].map(urlOf);
   return {
-    config: restricted ? null : { source: `/fake/${pool.name}` },
+    config: restricted ? null : poolConfig(pool),
     description: "",
     name: pool.name,
     driver: pool.driver,
@@ -143,6 +143,10 @@ function poolJson(context: Context, pool: PoolRecord, restricted: boolean): obje
     status: "Created",
     locations: ["none"],
   };
+}
+
+function poolConfig({ name, driver }: PoolRecord): object {
+  return { source: `/fake/${name}`, ...(driver === "zfs" ? { "zfs.pool_name": `fake/${name}` } : {}) };
 }
 
 /** The pool that the path names. */
