@@ -49,6 +49,8 @@ const EXIT_BY_CODE = {
   "kopia.incomplete": 6,
   "kopia.damaged": 6,
   "kopia.policy": 6,
+  "storage.unusable": 4,
+  "storage.left": 3,
   "lock.held": 11,
   "window.closed": 75,
   "window.unreadable": 5,

@@ -36,6 +36,10 @@ export type ErrorCode =
   /** What is stored cannot be read back. */
   | "kopia.damaged"
   | "kopia.policy"
+  /** What holds the data cannot be read here: not mounted, no rights, no program. */
+  | "storage.unusable"
+  /** Something of ours on a storage could not be removed again. */
+  | "storage.left"
   | "lock.held"
   | "window.closed"
   | "window.unreadable"

@@ -73,6 +73,24 @@ export type Processes = {
   run(command: Command, signal: AbortSignal): Promise<Finished>;
 };
 
+/** What lies at a path, links not followed. */
+export type Found = {
+  readonly kind: "folder" | "file" | "link" | "device" | "other";
+  readonly inode: number;
+  readonly sizeBytes: number;
+};
+
+/** The storage of this machine, beyond plain files. */
+export type Disks = {
+  /** Undefined where there is nothing. */
+  look(path: string): Promise<Found | undefined>;
+  isBtrfs(path: string): Promise<boolean>;
+  /** Removes a folder that is empty; any other stays, be it full, in use or not there. */
+  removeEmpty(folder: string): Promise<void>;
+  /** The bytes of a file or a device, as far as they go. */
+  bytes(path: string, signal: AbortSignal): AsyncIterable<Uint8Array>;
+};
+
 export type LogFacts = Readonly<Record<string, unknown>>;
 
 /** One line each on stderr: a fixed event name (thing first), and what varies in the facts. */

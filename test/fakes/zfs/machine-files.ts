@@ -1,0 +1,63 @@
+import { dirname } from "node:path";
+import { AgentError } from "../../../src/model/errors.ts";
+import type { Disks, Files } from "../../../src/model/ports.ts";
+import { memoryWorld } from "../world/memory-world.ts";
+import type { ZfsState } from "./state.ts";
+
+type Effect = <T>(work: () => T) => Promise<T>;
+
+/** What the agent sees of the machine's files: its processes, what is mounted, the devices of volumes, its own folders. */
+export function machineFiles(state: ZfsState, effect: Effect): { files: Files; disks: Disks } {
+  const isDevice = (path: string) => !state.withoutDevice.is && volumeAt(path) !== undefined;
+  const volumeAt = (path: string) => {
+    const volume = state.datasets.get(path.replace("/dev/zvol/", ""));
+    return volume?.type === "volume" && volume.volmode === "dev" ? volume : undefined;
+  };
+  const files: Files = {
+    ...memoryWorld().files,
+    read: async (path) => {
+      const text = proc(path, state);
+      if (text === undefined) throw new AgentError("files.unusable", `Cannot read ${path}: there is no such file`);
+      return text;
+    },
+    exists: async (path) => state.folders.has(path),
+    list: async (folder) =>
+      folder === "/proc"
+        ? ["self", "sys", state.process.pid, ...state.others.keys()]
+        : [...state.folders].filter((path) => dirname(path) === folder).map((path) => path.slice(folder.length + 1)),
+    privateFolder: (path) =>
+      effect(() => {
+        for (let each = path; each !== "/"; each = dirname(each)) state.folders.add(each);
+      }),
+  };
+  const disks: Disks = {
+    look: async (path) => (isDevice(path) ? { kind: "link", inode: 1, sizeBytes: 0 } : undefined),
+    isBtrfs: async () => false,
+    removeEmpty: (folder) =>
+      effect(() => {
+        const isFull = [...state.folders].some((path) => dirname(path) === folder);
+        if (!isFull && !state.mounts.some(({ path }) => path === folder)) state.folders.delete(folder);
+      }),
+    bytes: async function* (path) {
+      yield new TextEncoder().encode(volumeAt(path)?.content);
+    },
+  };
+  return { files, disks };
+}
+
+function proc(path: string, { process, mounts, others }: ZfsState): string | undefined {
+  const stat = `${process.pid} (node) (x)) S 1 ${"0 ".repeat(17)}${process.start} 0\n`;
+  switch (path) {
+    case "/proc/sys/kernel/random/boot_id":
+      return "b007\n";
+    case "/proc/self/stat":
+    case `/proc/${process.pid}/stat`:
+      return stat;
+    case "/proc/self/mountinfo":
+      return mounts.map(({ source, path: at }) => `9 1 0:9 / ${at} ro - zfs ${source} ro\n`).join("");
+    default: {
+      const [, pid = ""] = /^\/proc\/(\d+)\/cmdline$/.exec(path) ?? [];
+      return others.get(pid)?.join("\0");
+    }
+  }
+}
