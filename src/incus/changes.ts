@@ -13,6 +13,7 @@ import { exists, listSnapshots, readInstance } from "./listing.ts";
 import { NEVER } from "./moments.ts";
 import { patchRootConfig } from "./root-volume.ts";
 import { snapshotPath, unitPath } from "./unit-path.ts";
+import { createVolume, readContents } from "./volume-contents.ts";
 
 /** Volumes are renamed and deleted before the answer, which may take as long as their size wants. */
 const SLOW_MS = 30 * MINUTE_MS;
@@ -36,6 +37,8 @@ export function changesVia(via: Via): ServerWriter {
     patchRootConfig: (volume, config, signal) => patchRootConfig(via, volume, config, signal),
     patchDevices: (unit, devices, signal) => patch(via, unit, { devices }, signal),
     rename: (unit, name, signal) => rename(via, unit, name, signal),
+    createVolume: (unit, made, contents, signal) => createVolume(via, unit, made, contents, signal),
+    contents: (unit, signal) => readContents(via, unit, signal),
     remove: (unit, signal) => remove(via, unit, signal),
   };
 }

@@ -1,9 +1,9 @@
 import { Client } from "undici";
 import type WebSocket from "ws";
 import type { Clock } from "../model/ports.ts";
-import { type Answer, readAnswer } from "./answer.ts";
+import { type Answer, badReply, readAnswer } from "./answer.ts";
 import { DeadlineError, withDeadline } from "./deadline.ts";
-import { exchange, type Request } from "./exchange.ts";
+import { exchange, OCTETS, type RawReply, type Request } from "./exchange.ts";
 import { withRetries } from "./retry.ts";
 import { type Credentials, type Dial, pinnedDial } from "./tls.ts";
 import { takeTurns } from "./turns.ts";
@@ -18,6 +18,8 @@ export type Connection = {
   readonly url: string;
   /** Answers, or throws why not, within the request's time. Repeats what is safe to repeat. */
   request(request: Request, signal: AbortSignal): Promise<Answer>;
+  /** Reads a small file that the server holds, or throws why it cannot. */
+  download(request: Request, signal: AbortSignal): Promise<Buffer>;
   /**
    * A websocket on its own pinned connection. It is handed over paused, so that no frame is lost:
    * attach the listeners, then `resume()`.
@@ -75,24 +77,39 @@ export function openConnection({ host, url, credentials, clock, limits: lower }:
   const clients = Array.from({ length: limits.connections }, () => pinnedClient(address.url.origin, dialCounted));
   const inTurn = takeTurns(clients);
 
+  function ask(request: Request, signal: AbortSignal): Promise<RawReply> {
+    const timeoutMs = request.timeoutMs ?? limits.requestTimeoutMs;
+    // A request's time begins when it can be sent: its turn is waited for outside the deadline.
+    const send = (client: Client) => {
+      const exchanged = (both: AbortSignal) => exchange(client, address, request, limits.replyBytes, both);
+      return withDeadline(timeoutMs, signal, exchanged);
+    };
+    const options = { idempotent: request.method === "GET", startupMs: limits.startupMs, clock };
+    return withRetries(options, signal, async () => {
+      const reply = await inTurn(send, signal).catch((cause) => {
+        throw cause instanceof DeadlineError ? unanswered(address, `${request.method} ${request.path}`, cause) : cause;
+      });
+      // A starting server turns away what it will take later: that is for the retries to see.
+      if (reply.status === 503) answerIn(request, reply);
+      return reply;
+    });
+  }
+
+  function answerIn({ method, path }: Request, { bytes, ...reply }: RawReply): Answer {
+    return readAnswer({ host, method, path }, { ...reply, text: bytes.toString("utf8") });
+  }
+
   return {
     host,
     url: address.url.origin,
-    request(request, signal) {
-      const asked = { host, method: request.method, path: request.path };
-      const timeoutMs = request.timeoutMs ?? limits.requestTimeoutMs;
-      // A request's time begins when it can be sent: its turn is waited for outside the deadline.
-      const send = (client: Client) => {
-        const exchanged = (both: AbortSignal) => exchange(client, address, request, limits.replyBytes, both);
-        return withDeadline(timeoutMs, signal, exchanged);
-      };
-      const options = { idempotent: request.method === "GET", startupMs: limits.startupMs, clock };
-      return withRetries(options, signal, async () => {
-        const reply = await inTurn(send, signal).catch((cause) => {
-          throw cause instanceof DeadlineError ? unanswered(address, `${asked.method} ${asked.path}`, cause) : cause;
-        });
-        return readAnswer(asked, reply);
-      });
+    async request(request, signal) {
+      return answerIn(request, await ask(request, signal));
+    },
+    async download(request, signal) {
+      const reply = await ask(request, signal);
+      if (reply.status < 300 && reply.contentType === OCTETS) return reply.bytes;
+      const { kind } = answerIn(request, reply);
+      throw badReply({ host, ...request }, `an answer of type ${kind} where a file is due`);
     },
     async openWebsocket(path, signal) {
       const either = AbortSignal.any([signal, closing.signal]);

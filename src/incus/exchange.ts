@@ -4,6 +4,9 @@ import { type Asked, badReply, type Reply } from "./answer.ts";
 import type { Address } from "./tls.ts";
 import { errorCode, isTransient, LostRequest, unanswered } from "./unreachable.ts";
 
+/** What is not JSON: a backup, in either direction. */
+export const OCTETS = "application/octet-stream";
+
 export type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 
 export type Request = {
@@ -12,6 +15,8 @@ export type Request = {
   readonly path: string;
   readonly query?: Readonly<Record<string, string | undefined>>;
   readonly body?: unknown;
+  /** In place of a body of JSON. */
+  readonly bytes?: Uint8Array;
   /** Do it only if the object is still the one that came with this tag. */
   readonly etag?: string;
   readonly headers?: Readonly<Record<string, string>>;
@@ -21,6 +26,9 @@ export type Request = {
 
 type Response = Dispatcher.ResponseData;
 
+/** A reply whose body is of any kind. */
+export type RawReply = Omit<Reply, "text"> & { readonly bytes: Buffer };
+
 /** One request and its reply, whatever it says. The signal carries the deadline. */
 export async function exchange(
   client: Client,
@@ -28,12 +36,12 @@ export async function exchange(
   request: Request,
   mostBytes: number,
   signal: AbortSignal,
-): Promise<Reply> {
+): Promise<RawReply> {
   const asked = { host: address.host, method: request.method, path: request.path };
   const response = await client.request(wireRequest(request, signal)).catch((cause) => {
     throw failure(address, asked, cause);
   });
-  const text = await bodyText(asked, response, mostBytes).catch((cause) => {
+  const bytes = await bodyOf(asked, response, mostBytes).catch((cause) => {
     throw bodyFailure(address, asked, cause);
   });
   return {
@@ -41,7 +49,7 @@ export async function exchange(
     contentType: header(response, "content-type") ?? "",
     etag: header(response, "etag"),
     location: header(response, "location"),
-    text,
+    bytes,
   };
 }
 
@@ -52,10 +60,11 @@ function wireRequest(request: Request, signal: AbortSignal) {
     path: query.length === 0 ? request.path : `${request.path}?${new URLSearchParams(query)}`,
     headers: {
       ...(request.body === undefined ? {} : { "content-type": "application/json" }),
+      ...(request.bytes === undefined ? {} : { "content-type": OCTETS }),
       ...(request.etag === undefined ? {} : { "if-match": request.etag }),
       ...request.headers,
     },
-    body: request.body === undefined ? null : JSON.stringify(request.body),
+    body: request.bytes ?? (request.body === undefined ? null : JSON.stringify(request.body)),
     signal,
     // The signal's deadline is over all of it, so that undici needs no clock of its own.
     headersTimeout: 0,
@@ -63,7 +72,7 @@ function wireRequest(request: Request, signal: AbortSignal) {
   };
 }
 
-async function bodyText(asked: Asked, response: Response, mostBytes: number): Promise<string> {
+async function bodyOf(asked: Asked, response: Response, mostBytes: number): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of response.body) {
@@ -72,7 +81,7 @@ async function bodyText(asked: Asked, response: Response, mostBytes: number): Pr
     // Leaving the loop destroys the body, and the connection with it.
     if (size > mostBytes) throw badReply(asked, `more than ${mostBytes} bytes`);
   }
-  return Buffer.concat(chunks).toString("utf8");
+  return Buffer.concat(chunks);
 }
 
 function header(response: Response, name: string): string | undefined {

@@ -14,6 +14,7 @@ const Environment = z.object({
   certificate: z.string(),
   certificate_fingerprint: z.string(),
   driver: z.string().default(""),
+  storage_supported_drivers: z.array(z.object({ Name: z.string(), Version: z.string().default("") })).nullish(),
 });
 
 /** `GET /1.0`: to whom it does not trust a server tells its extensions at most (7.0.2 says null), and no more. */
@@ -45,6 +46,9 @@ export async function readFacts(connection: Connection, signal: AbortSignal): Pr
     host: connection.host,
     serverName: environment.server_name,
     version: environment.server_version,
+    driverVersions: Object.fromEntries(
+      (environment.storage_supported_drivers ?? []).map(({ Name, Version }) => [Name, Version]),
+    ),
     addresses: addressesOf(connection.url, environment.addresses ?? []),
     certificate: environment.certificate,
     fingerprint: environment.certificate_fingerprint,

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { IncusRefusal } from "../model/errors.ts";
 import type { Snapshot } from "../model/snapshot.ts";
-import type { Instance, Network, Pool, Profile, Project, ServerFacts, Volume } from "../model/state.ts";
+import type { Config, Instance, Network, Pool, Profile, Project, ServerFacts, Volume } from "../model/state.ts";
 import { MINUTE_MS } from "../model/time.ts";
 import { type InstanceUnit, type Unit, unitId } from "../model/unit.ts";
 import { readMetadata } from "./answer.ts";
@@ -150,6 +150,12 @@ export async function listProfiles(connection: Connection, signal: AbortSignal):
 
 export async function listPools(connection: Connection, signal: AbortSignal): Promise<readonly Pool[]> {
   return read(connection, "/1.0/storage-pools", WITH_FIELDS, z.array(PoolSchema), signal);
+}
+
+/** A unit's own configuration; undefined if there is no such unit. */
+export async function readConfig(connection: Connection, unit: Unit, signal: AbortSignal): Promise<Config | undefined> {
+  const found = read(connection, unitPath(unit), { project: unit.project }, z.object({ config: Strings }), signal);
+  return (await ifThere(found))?.config;
 }
 
 /** Whether there is such a unit. */

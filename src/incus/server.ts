@@ -48,6 +48,7 @@ export function openServer(options: ServerOptions): IncusServer {
     snapshots: (unit, signal) => listing.listSnapshots(connection, unit, signal),
     describe: (unit, signal) => listing.describe(connection, unit, signal),
     rootConfig: (volume, signal) => readRootConfig(connection, volume, signal),
+    config: (unit, signal) => listing.readConfig(connection, unit, signal),
     isBusy: (unit, signal) => listing.isBusy(connection, unit, signal),
     ...changesVia({ connection, operations, clock: options.clock }),
     async close() {

@@ -1,11 +1,12 @@
 import type { Backup, BackupOf, BackupProgress, Maintained, Verified } from "./archive.ts";
-import type { Copied, Copy, Progress, RootVolume } from "./copy.ts";
+import type { VolumeContents } from "./contents.ts";
+import type { Copied, Copy, NewVolume, Progress, RootVolume } from "./copy.ts";
 import type { OpenSubject, ReadingRun, Subject } from "./reading.ts";
 import type { Secret } from "./secret.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type { Config, Devices, Instance, Network, Pool, Profile, Project, ServerFacts, Volume } from "./state.ts";
 import type { EpochMs } from "./time.ts";
-import type { InstanceUnit, Unit } from "./unit.ts";
+import type { InstanceUnit, Unit, VolumeUnit } from "./unit.ts";
 
 /** Everything outside the program but the servers. `main.ts` builds the real one, a test builds its own. */
 export type World = {
@@ -138,6 +139,8 @@ export type ServerReader = {
   usage(unit: Unit, signal: AbortSignal): Promise<number | undefined>;
   /** The configuration of an instance's root volume; undefined if there is none. */
   rootConfig(volume: RootVolume, signal: AbortSignal): Promise<Config | undefined>;
+  /** One unit's own configuration as it is now; undefined if there is no such unit. */
+  config(unit: Unit, signal: AbortSignal): Promise<Config | undefined>;
   /** Whether the server is at work on the instance: a change of its state, a transfer. */
   isBusy(unit: InstanceUnit, signal: AbortSignal): Promise<boolean>;
 };
@@ -163,6 +166,10 @@ export type ServerWriter = {
   patchDevices(unit: InstanceUnit, devices: Devices, signal: AbortSignal): Promise<void>;
   /** Instances that have a renamed volume follow it to its new name, as Incus has it. */
   rename(unit: Unit, name: string, signal: AbortSignal): Promise<void>;
+  /** Makes a small volume that holds the given contents, with snapshots that are dated years ago, a day apart. */
+  createVolume(unit: VolumeUnit, made: NewVolume, contents: VolumeContents, signal: AbortSignal): Promise<void>;
+  /** Reads all that a small volume and its snapshots hold, as the server itself reads it for a backup. */
+  contents(unit: VolumeUnit, signal: AbortSignal): Promise<VolumeContents>;
   /** Deletes the whole unit with its snapshots. */
   remove(unit: Unit, signal: AbortSignal): Promise<void>;
 };

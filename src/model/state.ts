@@ -27,6 +27,8 @@ export type ServerFacts = {
   /** The name it gives itself. */
   readonly serverName: string;
   readonly version: string;
+  /** The version of each storage driver's tools, by the driver's name. */
+  readonly driverVersions: Readonly<Record<string, string>>;
   /** Base addresses (`https://host:port`) under which other servers may reach it, best first. */
   readonly addresses: readonly string[];
   readonly certificate: string;

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe } from "vitest";
 import { backupSuite } from "./backup-suite.ts";
 import { changeSuite } from "./change-suite.ts";
+import { contentsSuite } from "./contents-suite.ts";
 import { copySuite } from "./copy-suite.ts";
 import { identitySuite } from "./identity-suite.ts";
 import { listingSuite } from "./listing-suite.ts";
@@ -27,6 +28,7 @@ export function serverSuite(title: string, open: () => Promise<Stage>): void {
     describe("operations", () => operationSuite(at));
     describe("copies", () => copySuite(at));
     describe("backups", () => backupSuite(at));
+    describe("known contents", () => contentsSuite(at));
     describe("refusals", () => refusalSuite(at));
     describe("a restricted certificate", () => restrictedSuite(at));
   });

@@ -125,6 +125,7 @@ export function facts(host: string, more: Partial<ServerFacts> = {}): ServerFact
     host,
     serverName: host,
     version: "7.0.2",
+    driverVersions: {},
     addresses: [`https://${host}.example:8443`],
     certificate: "",
     fingerprint: host,

@@ -4,22 +4,38 @@ import { parseNanos, rfc3339Nanos, ZERO_DATE } from "./nanos.ts";
 import { Refusal } from "./reply.ts";
 import { newGuid } from "./snapshot-store.ts";
 import type { Driver, UnitRecord } from "./state.ts";
-import { tarOf, untar } from "./tar.ts";
+import { isTar, type TarEntry, tarOf, untar } from "./tar.ts";
 
 const INDEX = "backup/index.yaml";
-const Strings = z.record(z.string(), z.string());
+const Strings = z.record(z.string(), z.string()).nullish();
+const Snapshots = z.array(z.object({ name: z.string(), created_at: z.string(), expires_at: z.string() }));
 
 /** What goes ahead of the data. JSON, which is YAML as well. */
 const Index = z.object({
   name: z.string(),
-  type: z.string(),
-  contentType: z.enum(["filesystem", "block", "iso"]).default("filesystem"),
-  architecture: z.string().default("x86_64"),
-  description: z.string(),
-  config: Strings,
-  devices: z.record(z.string(), Strings).default({}),
-  profiles: z.array(z.string()).default([]),
-  snapshots: z.array(z.object({ name: z.string(), created_at: z.string(), expires_at: z.string() })),
+  type: z.string().default("container"),
+  snapshots: z.array(z.string()).default([]),
+  optimized: z.literal(false),
+  config: z.object({
+    container: z
+      .object({
+        architecture: z.string(),
+        description: z.string(),
+        config: Strings,
+        devices: z.record(z.string(), z.record(z.string(), z.string())),
+        profiles: z.array(z.string()),
+      })
+      .optional(),
+    snapshots: Snapshots.default([]),
+    volume: z
+      .object({
+        content_type: z.enum(["filesystem", "block", "iso"]),
+        description: z.string(),
+        config: Strings,
+      })
+      .optional(),
+    volume_snapshots: Snapshots.default([]),
+  }),
 });
 export type BackupIndex = z.infer<typeof Index>;
 
@@ -30,25 +46,32 @@ export function packUnit(unit: UnitRecord, snapshotless: boolean): Buffer {
   const snapshots = snapshotless ? [] : unit.snapshots;
   const { head, below } = placesOf(unit.kind);
   const { name, description, config } = unit;
-  const more =
+  const dates = snapshots.map((snapshot) => ({
+    name: snapshot.name,
+    created_at: rfc3339Nanos(snapshot.createdAt),
+    expires_at: snapshot.expiresAt,
+  }));
+  const settings =
     unit.kind === "instance"
-      ? { type: unit.type, architecture: unit.architecture, devices: unit.devices, profiles: unit.profiles }
-      : { type: "custom", contentType: unit.contentType };
+      ? {
+          container: {
+            ...{ description, config, architecture: unit.architecture, devices: unit.devices },
+            profiles: unit.profiles,
+          },
+          snapshots: dates,
+        }
+      : { volume: { description, config, content_type: unit.contentType }, volume_snapshots: dates };
   const index = {
     name,
-    description,
-    config,
-    ...more,
-    snapshots: snapshots.map((snapshot) => ({
-      name: snapshot.name,
-      created_at: rfc3339Nanos(snapshot.createdAt),
-      expires_at: snapshot.expiresAt,
-    })),
+    snapshots: dates.map((each) => each.name),
+    optimized: false,
+    type: unit.kind === "instance" ? unit.type : "custom",
+    config: settings,
   };
   return tarOf([
     { name: INDEX, bytes: Buffer.from(JSON.stringify(index)) },
-    ...snapshots.map(({ name: at }) => ({ name: `${below}/${at}/content`, bytes: contentOf(unit, at) })),
-    { name: `${head}/content`, bytes: unit.content },
+    ...snapshots.flatMap(({ name: at }) => entriesAt(`${below}/${at}`, unit, contentOf(unit, at))),
+    ...entriesAt(head, unit, unit.content),
   ]);
 }
 
@@ -58,21 +81,46 @@ export function unpack(file: Buffer): Unpacked {
   const index = Index.safeParse(parsed(entries?.find(({ name }) => name === INDEX)?.bytes));
   if (entries === undefined) throw new Refusal(500, "unexpected EOF");
   if (!index.success) throw new Refusal(400, "Backup is missing at index.yaml");
-  const contents = new Map(entries.map(({ name, bytes }) => [name, bytes]));
+  const { snapshots: names, config } = index.data;
   const fill = (unit: UnitRecord, driver: Driver): void => {
     const { head, below } = placesOf(unit.kind);
-    unit.content = contents.get(`${head}/content`) ?? Buffer.alloc(0);
-    for (const { name, created_at, expires_at } of index.data.snapshots) {
+    unit.content = contentAt(head, unit, entries);
+    for (const { name, created_at, expires_at } of unit.kind === "instance"
+      ? config.snapshots
+      : config.volume_snapshots) {
+      if (!names.includes(name)) throw new Refusal(500, "Valid volume snapshot config not found in index");
       const devices = unit.kind === "instance" ? unit.devices : {};
       const createdAt = parseNanos(created_at) ?? 0n;
       const expiresAt = expires_at === "" ? ZERO_DATE : expires_at;
       unit.snapshots.push({ name, createdAt, expiresAt, description: "", config: unit.config, devices, profiles: [] });
-      const content = contents.get(`${below}/${name}/content`) ?? Buffer.alloc(0);
+      const content = contentAt(`${below}/${name}`, unit, entries);
       // What comes out of a file has an identity of its own, so a refresh cannot build on it.
       unit.datasets.push({ name, guid: newGuid(driver), receivedGuid: "", content });
     }
   };
   return { index: index.data, fill };
+}
+
+function isImage(unit: UnitRecord): boolean {
+  return unit.kind === "volume" && unit.contentType !== "filesystem";
+}
+
+/** A content is the bytes of one file, `content`, or a tar of several. */
+function entriesAt(place: string, unit: UnitRecord, content: Buffer): TarEntry[] {
+  if (isImage(unit)) return [{ name: `${place}.img`, bytes: content }];
+  if (!isTar(content)) return [{ name: `${place}/content`, bytes: content }];
+  return (untar(content) ?? []).map(({ name, bytes }) => ({ name: `${place}/${name}`, bytes }));
+}
+
+function contentAt(place: string, unit: UnitRecord, entries: readonly TarEntry[]): Buffer {
+  const files = entries
+    .filter(({ name }) => name.startsWith(`${place}/`) && !name.endsWith("/"))
+    .map(({ name, bytes }) => ({ name: name.slice(place.length + 1), bytes }));
+  if (isImage(unit)) return entries.find(({ name }) => name === `${place}.img`)?.bytes ?? Buffer.alloc(0);
+  const [only, ...more] = files;
+  return only === undefined || (more.length === 0 && only.name === "content")
+    ? (only?.bytes ?? Buffer.alloc(0))
+    : tarOf(files);
 }
 
 function placesOf(kind: UnitRecord["kind"]): { head: string; below: string } {

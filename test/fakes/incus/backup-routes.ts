@@ -133,13 +133,16 @@ export function importInstance(context: Context): Reply {
   const { host, project, headers, body } = context;
   requireProject(context.caller, host.state, project);
   const { index, fill } = unpack(body);
-  const devices = copyOfDevices(index.devices);
+  const { container } = index.config;
+  if (container === undefined) throw new Refusal(400, "Valid instance config not found in index");
+  const devices = copyOfDevices(container.devices);
   const pool = header(headers["x-incus-pool"]);
   const root = rootDevice(devices)?.name ?? "root";
   if (pool !== "") devices[root] = { type: "disk", path: "/", ...devices[root], pool };
   const name = header(headers["x-incus-name"]) || index.name;
   const type = index.type === "virtual-machine" ? index.type : "container";
-  const { architecture, config, description, profiles } = index;
+  const { architecture, description, profiles } = container;
+  const config = container.config ?? {};
   const source = { type: "none", source: "" };
   const asked = { name, type, architecture, config, devices, description, profiles, source } as const;
   const instance = newInstance(context, { ...asked, ephemeral: false, start: false });
@@ -161,7 +164,10 @@ export function importVolume(context: Context): Reply {
   requireProject(context.caller, host.state, context.project);
   const { index, fill } = unpack(body);
   const name = header(headers["x-incus-name"]) || index.name;
-  const { config, description, contentType: content_type } = index;
+  const { volume: made } = index.config;
+  if (made === undefined) throw new Refusal(500, "Valid volume config not found in index");
+  const { description, content_type } = made;
+  const config = made.config ?? {};
   const volume = newVolume(context, { name, type: "custom", content_type, config, description });
   return startWork(context, {
     description: "Restoring custom volume backup",

@@ -6,6 +6,8 @@ import type { DeviceKeys, Driver, Keys, State } from "./state.ts";
 
 export type FakeIncusOptions = {
   readonly generation?: GenerationName;
+  /** What it calls its version, in place of its generation's: it does not behave otherwise for that. */
+  readonly version?: string;
   readonly name?: string;
   /** The driver of the pool `local`. */
   readonly driver?: Driver;

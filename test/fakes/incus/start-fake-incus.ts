@@ -48,7 +48,8 @@ export class FakeIncus {
   constructor(options: FakeIncusOptions) {
     const now = nanoClock(options.now ?? Date.now);
     const timings = { forgetAfterMs: 5_000, connectWithinMs: 30_000, ...options.timings };
-    const generation = GENERATIONS[options.generation ?? "7.0"];
+    const known = GENERATIONS[options.generation ?? "7.0"];
+    const generation = { ...known, version: options.version ?? known.version };
     const events = new Events(this.faults, now);
     const onChange = events.operation.bind(events);
     this.#certificate = options.certificate ?? makeCertificate();

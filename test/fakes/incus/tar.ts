@@ -8,6 +8,11 @@ export function tarOf(entries: readonly TarEntry[]): Buffer {
   return Buffer.concat([...parts, Buffer.alloc(2 * BLOCK)]);
 }
 
+/** Whether it is a tar of at least one file. */
+export function isTar(bytes: Buffer): boolean {
+  return bytes.length >= 2 * BLOCK && bytes.length % BLOCK === 0 && text(bytes, 257, 5) === "ustar";
+}
+
 /** The files of a tar; undefined where it ends before its end. */
 export function untar(tar: Buffer): TarEntry[] | undefined {
   const entries: TarEntry[] = [];

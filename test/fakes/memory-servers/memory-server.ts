@@ -1,9 +1,10 @@
+import type { Contents, VolumeContents } from "../../../src/model/contents.ts";
 import { IncusRefusal } from "../../../src/model/errors.ts";
 import type { Side } from "../../../src/model/job.ts";
 import type { Clock, Server } from "../../../src/model/ports.ts";
 import type { Snapshot } from "../../../src/model/snapshot.ts";
 import type { Config, Devices, Instance, InstanceStatus, ServerFacts, Volume } from "../../../src/model/state.ts";
-import { type InstanceUnit, type Unit, unitId } from "../../../src/model/unit.ts";
+import { type InstanceUnit, type Unit, unitId, type VolumeUnit } from "../../../src/model/unit.ts";
 
 export type MemoryUnit = {
   unit: Unit;
@@ -119,6 +120,7 @@ export class MemoryServer {
       describe: (unit, signal) => read("describe", unit, () => this.#describe(unit), signal),
       usage: (unit, signal) => read("usage", unit, () => this.get(unit).usage, signal),
       rootConfig: ({ unit }, signal) => read("rootConfig", unit, () => this.get(unit).rootConfig, signal),
+      config: (unit, signal) => read("config", unit, () => this.units.get(unitId(unit))?.config, signal),
       isBusy: (unit, signal) => read("isBusy", unit, () => this.get(unit).busy, signal),
       createSnapshot: (unit, name, signal) =>
         call("createSnapshot", unit, name, () => this.snapshot(unit, name), signal),
@@ -134,6 +136,9 @@ export class MemoryServer {
         call("patchDevices", unit, "", () => Object.assign(this.get(unit).devices, devices), signal),
       rename: (unit, name, signal) => call("rename", unit, name, () => this.#rename(unit, name), signal),
       remove: (unit, signal) => call("remove", unit, "", () => this.#remove(unit), signal),
+      createVolume: (unit, { config }, contents, signal) =>
+        call("createVolume", unit, "", () => this.#createVolume(unit, config, contents), signal),
+      contents: (unit, signal) => read("contents", unit, () => this.#contents(unit), signal),
     };
   }
 
@@ -198,6 +203,24 @@ export class MemoryServer {
     if (unit.kind === "volume") for (const user of this.units.values()) follow(user, unit.pool, unit.name, name);
   }
 
+  #createVolume(unit: VolumeUnit, config: Config, { head, snapshots }: VolumeContents): void {
+    if (this.units.has(unitId(unit))) throw new IncusRefusal(409, `${unitId(unit)} already exists`);
+    const made = this.add(unit, { config, content: wordOf(head) });
+    for (const [at, [name, contents]] of [...snapshots].entries()) {
+      const createdAt = Date.UTC(2020, 0, 1 + at);
+      const createdAtExact = new Date(createdAt).toISOString();
+      made.snapshots.push({ ...UNSIZED, name, createdAt, createdAtExact, content: wordOf(contents) });
+    }
+  }
+
+  #contents(unit: Unit): VolumeContents {
+    const { content, snapshots } = this.get(unit);
+    return {
+      head: contentsIn(content),
+      snapshots: new Map(snapshots.map((each) => [each.name, contentsIn(each.content)])),
+    };
+  }
+
   #remove(unit: Unit): void {
     const found = this.get(unit);
     const used =
@@ -205,6 +228,17 @@ export class MemoryServer {
     if (used || found.status === "Running") throw new IncusRefusal(400, `${unitId(unit)} is in use`);
     this.units.delete(unitId(unit));
   }
+}
+
+const UNSIZED = { expiresAt: undefined, sizeBytes: 1 };
+
+function wordOf(contents: Contents): string {
+  return JSON.stringify([...contents].map(([path, bytes]) => [path, Buffer.from(bytes).toString("base64")]));
+}
+
+function contentsIn(word: string): Contents {
+  const files = JSON.parse(word) as [string, string][];
+  return new Map(files.map(([path, text]) => [path, Buffer.from(text, "base64")]));
 }
 
 const OWN_PROJECT = { name: "default", ownVolumes: true, ownProfiles: true, ownNetworks: true };
@@ -251,6 +285,7 @@ function factsOf(side: Side): ServerFacts {
     host: HOSTS[side],
     serverName: side,
     version: "7.0.2",
+    driverVersions: {},
     addresses: [`https://${side}:8443`],
     certificate: "",
     fingerprint: side,
