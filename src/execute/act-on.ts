@@ -2,6 +2,7 @@ import type { Clock, Log, Servers } from "../model/ports.ts";
 import { copyAndProve } from "./copy.ts";
 import type { Act } from "./execute-plan.ts";
 import { prune } from "./prune.ts";
+import { rehearse } from "./rehearse.ts";
 import { reseed } from "./reseed.ts";
 import { takeSnapshot } from "./snapshot.ts";
 import { startAgain } from "./start-again.ts";
@@ -20,6 +21,8 @@ export function actOn(tools: Tools): Act {
   const { source, target } = tools.servers;
   return async (step, onProgress, signal) => {
     switch (step.kind) {
+      case "rehearse":
+        return rehearse(step, tools.servers, onProgress, signal);
       case "recover":
         await startAgain(step.unit, { ...tools, server: source }, signal);
         return {};

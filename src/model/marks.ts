@@ -15,6 +15,10 @@ export const MARKS = {
   kept: "user.iab.kept",
   /** On a ZFS replica with kept history: JSON from snapshot name to GUID, as the source has once offered it. */
   guids: "user.iab.guids",
+  /** On a replica with kept history: the rehearsal that had been passed when it was last copied. */
+  rehearsed: "user.iab.rehearsed",
+  /** On a scratch volume of a rehearsal: the two servers it was made between. */
+  scratch: "user.iab.rehearsal",
   /** On a source instance, only while it is stopped for its snapshot: the run that stopped it. */
   stopped: "user.iab.stopped",
   /** On what an offsite run makes for the time of its reading (a copy to export from): `user@host` and the run, `iab@host1 offsite-…`. */

@@ -1,4 +1,4 @@
-import type { Copy } from "./copy.ts";
+import type { Copy, VolumeCopy } from "./copy.ts";
 import type { Side } from "./job.ts";
 import type { Verdict } from "./policy.ts";
 import type { Config, Device } from "./state.ts";
@@ -88,7 +88,29 @@ export type ReseedStep = CommonStep & {
   readonly marks: Config;
 };
 
-export type Step = RecoverStep | SnapshotStep | RenameStep | GrowStep | AdoptStep | CopyStep | PruneStep | ReseedStep;
+/** One side of what is rehearsed. */
+export type Stage = { readonly version: string; readonly driver: string };
+
+/** Tries kept history on a scratch volume before anything of worth is trusted to it. Nothing of it stays on either side. */
+export type RehearseStep = CommonStep & {
+  readonly kind: "rehearse";
+  readonly between: Readonly<Record<Side, Stage>>;
+  /** The scratch volume's way to the target: both its ends are made for this and bear the mark. */
+  readonly copy: VolumeCopy;
+  /** The value of the mark: what bears it under this name is ours to remove. */
+  readonly mark: string;
+};
+
+export type Step =
+  | RehearseStep
+  | RecoverStep
+  | SnapshotStep
+  | RenameStep
+  | GrowStep
+  | AdoptStep
+  | CopyStep
+  | PruneStep
+  | ReseedStep;
 
 /** A workload, or a part of its work, that is left out, and why; `failed` when the run cannot be called whole without it. */
 export type Skipped = {
@@ -110,6 +132,7 @@ export type WarningCode =
   | "policy.unused"
   | "pool.differs"
   | "profile.missing"
+  | "rehearsal.leftover"
   | "reseed.leftover"
   | "size.behind"
   | "snapshot.future"

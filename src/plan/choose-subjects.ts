@@ -106,9 +106,9 @@ function volumeProject(name: string, { projects }: OffsiteServer): string {
   return (projects.find((project) => project.name === name)?.ownVolumes ?? true) ? name : "default";
 }
 
-/** The copies that exports are made from are no workloads of anybody. */
+/** The copies that exports are made from are no workloads of anybody, nor are the scratch volumes of rehearsals. */
 function isNotOurOwn({ config }: Workload): boolean {
-  return config[MARKS.offsite] === undefined;
+  return config[MARKS.offsite] === undefined && config[MARKS.scratch] === undefined;
 }
 
 function spelled(project: string, ...rest: readonly string[]): string {

@@ -1,6 +1,7 @@
 import type { Side } from "../model/job.ts";
 import type { Instance, Network, Profile, Project, ServerFacts, ServerState, State, Volume } from "../model/state.ts";
 import { unitId } from "../model/unit.ts";
+import { isScratch } from "./scratch.ts";
 
 /** What one look at a server found, by name. */
 export type ServerIndex = {
@@ -25,7 +26,7 @@ function indexServer(server: ServerState): ServerIndex {
   return {
     facts: server.facts,
     instances: new Map(server.instances.map((instance) => [unitId(instance), instance])),
-    volumes: new Map(server.volumes.map((volume) => [unitId(volume), volume])),
+    volumes: new Map(server.volumes.filter((each) => !isScratch(each)).map((volume) => [unitId(volume), volume])),
     drivers: new Map(server.pools.map(({ name, driver }) => [name, driver])),
     projects: new Map(server.projects.map((project) => [project.name, project])),
     networks: new Map(server.networks.map((network) => [keyOf(network), network])),

@@ -1,4 +1,4 @@
-import type { Job } from "../model/job.ts";
+import { type Job, SIDES } from "../model/job.ts";
 import { MARKS } from "../model/marks.ts";
 import type { Plan, StepId, Warning } from "../model/plan.ts";
 import type { State, Workload } from "../model/state.ts";
@@ -11,6 +11,7 @@ import type { CopyContext } from "./make-copy.ts";
 import { checkNames, type Orders } from "./orders.ts";
 import { type Pair, pairUp } from "./pair-up.ts";
 import { planWorkload, type Routed } from "./plan-workload.ts";
+import { type Keeper, rehearsalsOf, scratchLeftovers } from "./rehearsals.ts";
 
 /**
  * Everything that a run will do, decided at once from one look at both servers: what is snapshotted, sent, deleted and
@@ -28,6 +29,7 @@ export function makePlan(jobs: readonly Job[], state: State, orders: Orders): Pl
   const context: CopyContext = { index, orders, volumeTargets: volumeTargets(routes, index) };
   const copyIds = copyIdsOf(routes);
   const works = routes.map((routed) => planWorkload(routed, copyIds, context));
+  const rehearsals = rehearsalsOf(keepersOf(routes), index);
   const renamed = new Set(
     routes.flatMap(({ route }) => (route.kind === "copy" && route.renames ? [unitId(route.renames)] : [])),
   );
@@ -36,12 +38,17 @@ export function makePlan(jobs: readonly Job[], state: State, orders: Orders): Pl
     at: orders.now,
     hosts: { source: index.source.facts.host, target: index.target.facts.host },
     // All snapshots first: they belong together, and transfers may take hours.
-    steps: [...works.flatMap(({ snapshots }) => snapshots), ...works.flatMap(({ rest }) => rest)],
+    steps: [
+      ...rehearsals.steps,
+      ...works.flatMap(({ snapshots }) => snapshots).map(rehearsals.bind),
+      ...works.flatMap(({ rest }) => rest).map(rehearsals.bind),
+    ],
     skipped: [...skipped, ...works.flatMap(({ skipped }) => skipped)],
     warnings: [
       ...warnings,
       ...works.flatMap(({ warnings }) => warnings),
       ...leftStopped(index, pairs),
+      ...SIDES.flatMap((side) => scratchLeftovers(state[side], side, rehearsals.steps)),
       ...leftovers.filter((each) => !renamed.has(unitId(each))).map(leftover),
     ],
   };
@@ -51,6 +58,13 @@ export function makePlan(jobs: readonly Job[], state: State, orders: Orders): Pl
 function volumesFirst(pairs: readonly Pair[]): Pair[] {
   const of = (kind: Pair["kind"]) => pairs.filter((pair) => pair.kind === kind);
   return [...of("volume"), ...of("instance")];
+}
+
+/** The workloads whose history is kept. */
+function keepersOf(routes: readonly Routed[]): Keeper[] {
+  return routes.flatMap(({ pair, route }) =>
+    pair.job.history === "keep" && route.kind !== "none" ? [{ pair, pool: route.pool }] : [],
+  );
 }
 
 /** Where the replica of each volume is or will be, for the devices of the instances that use it. */

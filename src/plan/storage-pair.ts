@@ -16,7 +16,7 @@ export type StoragePair = {
 
 /** What is known of the storage on both sides, with the pool that the replica has or will have. */
 export function storagePair(pair: Pair, targetPool: string, index: StateIndex): StoragePair {
-  const source = index.source.drivers.get(sourcePool(pair) ?? "");
+  const source = index.source.drivers.get(sourcePoolOf(pair) ?? "");
   const target = index.target.drivers.get(targetPool);
   const known = source !== undefined && target !== undefined;
   const rsync = known && (source !== target || source === "dir");
@@ -25,7 +25,8 @@ export function storagePair(pair: Pair, targetPool: string, index: StateIndex): 
   return { source, target, rsync, zfs, gapSafe: both("excludeOlder") && (rsync || (zfs && both("zfsNewestCommon"))) };
 }
 
-function sourcePool({ kind, source }: Pair): string | undefined {
+/** The pool on the source: of the root disk, or of the volume. */
+export function sourcePoolOf({ kind, source }: Pair): string | undefined {
   return kind === "instance" ? rootDisk(source.expandedDevices)?.device["pool"] : source.pool;
 }
 

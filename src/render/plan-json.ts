@@ -36,6 +36,8 @@ function sideOf(step: Step): string {
 
 function details(step: Step): Record<string, unknown> {
   switch (step.kind) {
+    case "rehearse":
+      return { ...transfer(step.copy), contentType: step.copy.create.contentType, between: step.between };
     case "recover":
       return { unit: unitId(step.unit) };
     case "snapshot":

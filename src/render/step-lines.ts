@@ -1,4 +1,4 @@
-import type { CopyStep, Plan, PruneStep, ReseedStep, Step } from "../model/plan.ts";
+import type { CopyStep, Plan, PruneStep, RehearseStep, ReseedStep, Step } from "../model/plan.ts";
 import { rfc3339 } from "../model/time.ts";
 import { type Unit, unitLabel } from "../model/unit.ts";
 import { countText } from "./amounts.ts";
@@ -26,6 +26,8 @@ export function isRetraction(step: PruneStep): boolean {
 export function stepLines(step: Step, { hosts }: Plan): readonly [string, ...string[]] {
   const on = (unit: Unit) => `${hosts.target}:${unitLabel(unit)}`;
   switch (step.kind) {
+    case "rehearse":
+      return rehearseLines(step);
     case "recover":
       return ["again: an earlier run stopped it for its snapshot and did not live to start it"];
     case "snapshot":
@@ -43,6 +45,15 @@ export function stepLines(step: Step, { hosts }: Plan): readonly [string, ...str
     case "prune":
       return pruneLines(step, hosts[step.side]);
   }
+}
+
+function rehearseLines({ between, copy }: RehearseStep): readonly [string, ...string[]] {
+  const { source, target } = between;
+  const what = copy.create.contentType === "filesystem" ? "files" : "a disk";
+  return [
+    `kept history, with ${what}, from Incus ${source.version} (${source.driver}) to Incus ${target.version} (${target.driver})`,
+    "on a scratch volume that is made on both sides for this, read back, and removed; unless it passes, no history is kept there",
+  ];
 }
 
 function waiting(notBefore: number | undefined): string {

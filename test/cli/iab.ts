@@ -12,7 +12,7 @@ export type Ended = { readonly exitCode: number; readonly stdout: string; readon
 export async function iab(
   argv: readonly string[],
   world: MemoryWorld = memoryWorld(),
-  both: MemoryServers = memoryServers(world.clock),
+  both: Pick<MemoryServers, "connect" | "servers"> = memoryServers(world.clock),
   host: (side: Side) => OffsiteHost = (side) => memoryHost(both, side),
 ): Promise<Ended> {
   const printed: string[] = [];
@@ -30,7 +30,7 @@ export async function iab(
 }
 
 /** A server in memory without windows of its own, and with nothing that reads it. */
-export function memoryHost(both: MemoryServers, side: Side): OffsiteHost {
+export function memoryHost(both: Pick<MemoryServers, "servers">, side: Side): OffsiteHost {
   return {
     server: both.servers[side],
     windows: async () => {

@@ -85,7 +85,7 @@ test("makePlan() notices what a refresh by hand has destroyed by what the root v
   const gone = FORGOTTEN.map(({ name }) => name).join(", ");
   const text = `web1 on the target has lost 3 of the 6 snapshots that the last run left there: ${gone}`;
   expect(made.warnings).toMatchObject([{ code: "history.lost", text }]);
-  expect(made.steps.map(({ kind }) => kind)).toEqual(["snapshot", "adopt", "copy"]);
+  expect(made.steps.map(({ kind }) => kind)).toEqual(["rehearse", "snapshot", "adopt", "copy"]);
 });
 
 test("makePlan() notices that a replica has lost its marks, and nothing tells what was there", () => {

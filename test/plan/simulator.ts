@@ -100,6 +100,8 @@ export class Simulator {
 
   private carryOut(step: Step, parts: number, withServers: boolean): void {
     switch (step.kind) {
+      case "rehearse":
+        return;
       case "snapshot":
         if (parts === 0) return;
         this.now = Math.max(this.now, step.notBefore ?? 0);
