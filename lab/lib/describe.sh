@@ -57,7 +57,6 @@ describe_daemon() {
         "pools": { "btrfs": "local", "btrfs2": "tank", "dir": "plain" },
         "networks": [$([ "$2" = target ] || echo "\"$SOURCE_NETWORK\"")],
         "client": "$LAB/client/incus-$name",
-        "pid": $(daemon_of "$name"),
         "keeperPid": $keeper
       }
 END

@@ -19,7 +19,7 @@ export async function restartDaemon(daemon: LabDaemon): Promise<void> {
   await run(RESTART, [daemon.generation, daemon.side], { env });
 }
 
-/** After a restart this differs from the number in lab.json as a test read it. */
+/** As the lab keeps it: a restart changes it. */
 async function runningPid(daemon: LabDaemon): Promise<number> {
   const path = join(daemon.lab, "state", `${daemon.generation}-${daemon.side}`, "daemon");
   return Number(await readFile(path, "utf8"));

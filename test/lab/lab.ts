@@ -11,7 +11,6 @@ const DaemonFacts = z.object({
   pools: z.object({ btrfs: z.string(), btrfs2: z.string(), dir: z.string() }),
   networks: z.array(z.string()),
   client: z.string(),
-  pid: z.number(),
   keeperPid: z.number(),
 });
 
