@@ -1,9 +1,9 @@
 import { readFileSync } from "node:fs";
 import type { RelayWork } from "../../bench/relay-process.ts";
-import type { ServerOptions } from "../../src/incus/server.ts";
-import { openServers } from "../../src/incus/servers.ts";
+import { openCopier } from "../../src/incus/copy.ts";
+import { type IncusServer, openServer, type ServerOptions } from "../../src/incus/server.ts";
 import type { Copy, KeptSnapshot, Progress } from "../../src/model/copy.ts";
-import type { Mode } from "../../src/model/job.ts";
+import type { Mode, Side } from "../../src/model/job.ts";
 import type { Servers } from "../../src/model/ports.ts";
 import { Secret } from "../../src/model/secret.ts";
 import type { Unit } from "../../src/model/unit.ts";
@@ -30,6 +30,8 @@ export type CopyLabOptions = {
   readonly sourceUrl?: string;
   readonly targetUrl?: string;
   readonly bytesPerSecond?: () => number | undefined;
+  /** Stands between the agent and its servers. */
+  readonly through?: (side: Side, server: IncusServer) => IncusServer;
   /** How long an operation may be silent; for machines that are slower than this one. */
   readonly operationTimeoutMs?: number;
 };
@@ -43,12 +45,24 @@ export async function openCopyLab<D extends Daemon>(
   const scratch = await openScratch(source, target);
   for (const daemon of [source, target]) await trustCertificate(daemon, client.certificate, { name: "iab-test" });
   const patience = { operationTimeoutMs: options.operationTimeoutMs ?? 60_000 };
-  const servers = openServers({
-    source: { ...optionsOf(source, client, options.sourceUrl ?? source.url), ...patience },
-    target: { ...optionsOf(target, client, options.targetUrl ?? target.url), ...patience },
-    clock: systemClock,
-    bytesPerSecond: options.bytesPerSecond ?? (() => undefined),
-  });
+  const { through = (_, server) => server, bytesPerSecond = () => undefined } = options;
+  const ends = {
+    source: through(
+      "source",
+      openServer({ ...optionsOf(source, client, options.sourceUrl ?? source.url), ...patience }),
+    ),
+    target: through(
+      "target",
+      openServer({ ...optionsOf(target, client, options.targetUrl ?? target.url), ...patience }),
+    ),
+  };
+  const servers: Servers = {
+    ...ends,
+    copy: openCopier(ends, { clock: systemClock, bytesPerSecond }),
+    async close() {
+      await Promise.all([ends.source.close(), ends.target.close()]);
+    },
+  };
   return {
     source,
     target,

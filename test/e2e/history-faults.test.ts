@@ -1,6 +1,7 @@
-import { describe, expect, test, vi } from "vitest";
+import { afterAll, describe, expect, test, vi } from "vitest";
 import { z } from "zod";
 import { startRelayProcess } from "../../bench/relay-process.ts";
+import { CHANNELS } from "../../src/incus/copy-requests.ts";
 import type { Copy } from "../../src/model/copy.ts";
 import { type CopyLab, openCopyLab } from "../contract/copy-lab.ts";
 import { call } from "../lab/daemon-api.ts";
@@ -9,6 +10,7 @@ import { GENERATIONS, type LabDaemon, openLab } from "../lab/lab.ts";
 import { deleteSubvolumes, orphanSubvolumes } from "../lab/storage.ts";
 import { openTcpProxy, type TcpProxy } from "../lab/tcp-proxy.ts";
 import { deleteUnit } from "../lab/workloads.ts";
+import { openBreakableEnds } from "./breakable-ends.ts";
 import { type LabPair, openLabPair } from "./history-lab-pair.ts";
 
 const lab = openLab();
@@ -24,6 +26,10 @@ const SLOWLY = 400_000;
 /** How a copy may end whose connection is cut; `done` if it was cut too late to matter. */
 const FORESEEN = ["done", "incus.operation-failed", "incus.unreachable", "incus.refused", "copy.unproven"];
 
+function isForeseen(end: string): boolean {
+  return FORESEEN.some((code) => end.startsWith(code));
+}
+
 /** A replica with two snapshots that the source has forgotten, and a source with one that the replica lacks. */
 async function openHistory(copyLab: CopyLab, { kind, driver }: (typeof CASES)[number]): Promise<LabPair> {
   const pair = await openLabPair(copyLab, { kind, sourceDriver: driver, targetDriver: driver });
@@ -33,7 +39,12 @@ async function openHistory(copyLab: CopyLab, { kind, driver }: (typeof CASES)[nu
     await pair.takeSnapshot(name);
     expect(await copyNow(pair)).toBe("done");
   }
-  for (const name of ["s1", "s2"]) await pair.deleteSnapshot("source", name);
+  const digests = new Map<string, string>();
+  for (const name of ["s1", "s2"]) {
+    digests.set(name, await pair.digest("source", name));
+    await pair.deleteSnapshot("source", name);
+  }
+  forgotten.set(pair, digests);
   await pair.growSource("s4", 6 * GROWTH_BYTES);
   await pair.takeSnapshot("s4");
   return pair;
@@ -54,6 +65,9 @@ async function copyNow(pair: LabPair): Promise<string> {
 /** The snapshots of each replica that a copy has brought to its end. */
 const proven = new WeakMap<LabPair, Set<string>>();
 
+/** What the snapshots of each replica hold that its source has forgotten. */
+const forgotten = new WeakMap<LabPair, ReadonlyMap<string, string>>();
+
 /** As a plan has it: what was never proven is taken back first, all else is kept, and what is not there is sent. */
 async function planned(pair: LabPair): Promise<Pick<Copy, "keep"> & { sends: string[] }> {
   for (const { name } of await pair.targetSnapshots()) {
@@ -67,24 +81,29 @@ async function planned(pair: LabPair): Promise<Pick<Copy, "keep"> & { sends: str
 
 /** A volume's operation ends before all is undone that it had begun, and until then the list may not be had. */
 async function expectNothingLost(pair: LabPair): Promise<void> {
-  await vi.waitFor(async () => {
+  const lists = async () => {
     const names = (await pair.targetSnapshots()).map(({ name }) => name);
     expect(names).toEqual(expect.arrayContaining(["s1", "s2", "s3"]));
-  });
+  };
+  await vi.waitFor(lists, { timeout: 20_000, interval: 200 });
 }
 
-/** The next run completes what the last one could not, and nothing is left of what went wrong. */
-async function expectHealed({ source, target }: CopyLab, pair: LabPair): Promise<void> {
-  const pool = target.pools.btrfs;
-  await Promise.all([untilIdle(source), untilIdle(target)]);
+/** The next run completes what the last one could not, and each snapshot holds what it should. */
+async function expectHealed(copyLab: CopyLab, pair: LabPair): Promise<void> {
+  await untilIdle(copyLab);
   await expectNothingLost(pair);
   expect(await copyNow(pair)).toBe("done");
   const onSource = await pair.sourceNames();
   expect((await pair.targetSnapshots()).map(({ name }) => name)).toEqual(["s1", "s2", ...onSource]);
+  for (const name of ["s1", "s2"]) expect(await pair.digest("target", name)).toBe(forgotten.get(pair)?.get(name));
   for (const name of onSource) expect(await pair.digest("target", name)).toBe(await pair.digest("source", name));
-  expect(await orphanSubvolumes(target, pool)).toEqual([]);
-  await deleteUnit(target, pair.replica);
-  await deleteUnit(source, pair.unit);
+  await deleteUnit(copyLab.target, pair.replica);
+  await deleteUnit(copyLab.source, pair.unit);
+}
+
+async function closed(copyLab: CopyLab): Promise<void> {
+  await untilIdle(copyLab);
+  await copyLab.close();
 }
 
 /** What Incus was receiving when it crashed it leaves in the pool for ever, outside of any volume. */
@@ -96,15 +115,16 @@ async function sweep(daemon: LabDaemon): Promise<void> {
 
 const Operations = z.record(z.string(), z.array(z.object({ status_code: z.number() })));
 
-/** Until a server has ended what it does: one end of a migration that nobody comes for waits half a minute. */
-async function untilIdle(daemon: LabDaemon): Promise<void> {
-  const running = async () => {
-    const all = Operations.parse(await call(daemon, "GET", "/1.0/operations?recursion=1&all-projects=true"));
+/** Until both servers have ended what they do: one end of a migration that nobody comes for waits half a minute. */
+async function untilIdle({ source, target, project }: CopyLab): Promise<void> {
+  const running = async (daemon: LabDaemon) => {
+    const all = Operations.parse(await call(daemon, "GET", `/1.0/operations?recursion=1&project=${project}`));
     return Object.values(all)
       .flat()
       .filter(({ status_code }) => status_code < 200);
   };
-  await vi.waitFor(async () => expect(await running()).toEqual([]), { timeout: 60_000, interval: 500 });
+  const idle = async () => expect([...(await running(source)), ...(await running(target))]).toEqual([]);
+  await vi.waitFor(idle, { timeout: 60_000, interval: 500 });
 }
 
 async function openProxy(daemon: LabDaemon): Promise<TcpProxy & { readonly url: string }> {
@@ -113,71 +133,91 @@ async function openProxy(daemon: LabDaemon): Promise<TcpProxy & { readonly url: 
   return { ...proxy, url: `https://${proxy.host}:${proxy.port}` };
 }
 
+const UNITS_OF_SIDES = SIDES.flatMap((side) => CASES.map((unit) => ({ side, ...unit })));
+
 describe.each(GENERATIONS)("Incus %s", (generation) => {
   const { source, target } = lab.incus[generation];
+  // Only now: while others copy, there are subvolumes on their way.
+  afterAll(async () => {
+    for (const daemon of [source, target]) expect(await orphanSubvolumes(daemon, daemon.pools.btrfs)).toEqual([]);
+  });
 
-  test.each(SIDES.flatMap((side) => CASES.map((unit) => ({ side, ...unit }))))(
-    "a connection to the $side that is cut at ten points loses no history of: $kind on $driver",
-    async ({ side, ...unit }) => {
+  test.concurrent.for(UNITS_OF_SIDES)(
+    "a server that is cut off at ten points loses no history: $side, $kind on $driver",
+    async ({ side, ...unit }, { onTestFinished }) => {
       const proxy = await openProxy(side === "source" ? source : target);
+      onTestFinished(proxy.close);
       const copyLab = await openCopyLab(source, target, { [`${side}Url`]: proxy.url });
-      try {
-        const pair = await openHistory(copyLab, unit);
-        const ends: string[] = [];
-        for (const [i, bytes] of CUTS.entries()) {
-          await pair.growSource(`cut-${i}`, GROWTH_BYTES);
-          await pair.takeSnapshot(`s${5 + i}`);
-          proxy.cutAfter(bytes);
-          const ended = copyNow(pair);
-          await Promise.race([proxy.struck(), ended]);
-          proxy.heal();
-          ends.push(await ended);
-          await Promise.all([untilIdle(source), untilIdle(target)]);
-          await expectNothingLost(pair);
-        }
-        expect(ends.filter((end) => !FORESEEN.some((code) => end.startsWith(code)))).toEqual([]);
-        expect(ends.filter((end) => end !== "done").length).toBeGreaterThan(4);
-        await expectHealed(copyLab, pair);
-      } finally {
-        await Promise.all([untilIdle(source), untilIdle(target)]);
-        await copyLab.close();
-        await proxy.close();
+      onTestFinished(() => closed(copyLab));
+      const pair = await openHistory(copyLab, unit);
+      const ends: string[] = [];
+      for (const [i, bytes] of CUTS.entries()) {
+        await pair.growSource(`cut-${i}`, GROWTH_BYTES);
+        await pair.takeSnapshot(`s${5 + i}`);
+        proxy.cutAfter(bytes);
+        const ended = copyNow(pair);
+        await Promise.race([proxy.struck(), ended]);
+        proxy.heal();
+        ends.push(await ended);
+        await untilIdle(copyLab);
+        await expectNothingLost(pair);
       }
+      expect(ends.filter((end) => !isForeseen(end))).toEqual([]);
+      expect(ends.filter((end) => end !== "done").length).toBeGreaterThan(4);
+      await expectHealed(copyLab, pair);
     },
   );
 
-  test("an agent that is killed in the middle of a transfer loses no history", async () => {
-    const copyLab = await openCopyLab(source, target);
-    try {
-      const pair = await openHistory(copyLab, CASES[0]);
-      const copy = { ...pair.copyOf, ...(await planned(pair)), bytesPerSecond: SLOWLY };
-      const agent = await startRelayProcess(copyLab.work(copy));
-      const ended = expect(agent.measured).rejects.toThrow("The copy failed");
-      await agent.underWay;
-      agent.kill();
-      await ended;
+  test.concurrent.for(CHANNELS.flatMap((channel) => UNITS_OF_SIDES.map((unit) => ({ channel, ...unit }))))(
+    "a channel that breaks at ten points loses no history: $channel to the $side, $kind on $driver",
+    async ({ channel, side, ...unit }, { onTestFinished }) => {
+      const breakable = openBreakableEnds();
+      const copyLab = await openCopyLab(source, target, { through: breakable.through });
+      onTestFinished(() => closed(copyLab));
+      const pair = await openHistory(copyLab, unit);
+      for (const [i, bytes] of CUTS.entries()) {
+        await pair.growSource(`break-${i}`, GROWTH_BYTES);
+        await pair.takeSnapshot(`s${5 + i}`);
+        breakable.breakAfter(side, channel, bytes);
+        const ended = await copyNow(pair);
+        expect(breakable.heal(), `broken after ${bytes}`).toBe(true);
+        expect(isForeseen(ended), ended).toBe(true);
+        if (channel === "fs") expect(ended).not.toBe("done");
+        await untilIdle(copyLab);
+        await expectNothingLost(pair);
+      }
       await expectHealed(copyLab, pair);
-    } finally {
-      await copyLab.close();
-    }
+    },
+  );
+
+  test.concurrent("an agent that is killed in the middle of a transfer loses no history", async ({
+    onTestFinished,
+  }) => {
+    const copyLab = await openCopyLab(source, target);
+    onTestFinished(() => closed(copyLab));
+    const pair = await openHistory(copyLab, CASES[0]);
+    const copy = { ...pair.copyOf, ...(await planned(pair)), bytesPerSecond: SLOWLY };
+    const agent = await startRelayProcess(copyLab.work(copy));
+    const ended = expect(agent.measured).rejects.toThrow("The copy failed");
+    await agent.underWay;
+    agent.kill();
+    await ended;
+    await expectHealed(copyLab, pair);
   });
 
-  test("a target that crashes in the middle of a transfer loses no history", async () => {
+  test("a target that crashes in the middle of a transfer loses no history", async ({ onTestFinished }) => {
     const copyLab = await openCopyLab(source, target);
-    try {
-      const pair = await openHistory(copyLab, CASES[0]);
-      const copy = { ...pair.copyOf, ...(await planned(pair)), bytesPerSecond: SLOWLY };
-      let crashed: Promise<void> | undefined;
-      const onProgress = () => {
-        crashed ??= crashDaemon(target).then(() => restartDaemon(target));
-      };
-      const failed = copyLab.servers.copy(copy, onProgress, new AbortController().signal);
-      await expect(failed).rejects.toMatchObject({ code: expect.stringMatching(/incus|copy\.unproven/) });
-      await crashed;
-      await sweep(target);
-      await expectHealed(copyLab, pair);
-    } finally {
-      await copyLab.close();
-    }
+    onTestFinished(() => closed(copyLab));
+    const pair = await openHistory(copyLab, CASES[0]);
+    const copy = { ...pair.copyOf, ...(await planned(pair)), bytesPerSecond: SLOWLY };
+    let crashed: Promise<void> | undefined;
+    const onProgress = () => {
+      crashed ??= crashDaemon(target).then(() => restartDaemon(target));
+    };
+    const failed = copyLab.servers.copy(copy, onProgress, new AbortController().signal);
+    await expect(failed).rejects.toMatchObject({ code: expect.stringMatching(/incus|copy\.unproven/) });
+    await crashed;
+    await sweep(target);
+    await expectHealed(copyLab, pair);
   });
 });

@@ -64,7 +64,7 @@ export async function openLabPair(copyLab: CopyLab, options: LabPairOptions): Pr
       await changePart(source, unit, changes % PARTS, seed);
     },
     takeSnapshot: async (snapshot) => {
-      await aSecondAfter(takenAt);
+      if (kind === "instance") await aSecondAfter(takenAt);
       await takeSnapshot(source, unit, snapshot);
       takenAt = Date.now();
     },

@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { setTimeout } from "node:timers/promises";
 import { z } from "zod";
 import { call } from "./daemon-api.ts";
 import type { Daemon, LabDaemon } from "./lab.ts";
@@ -45,10 +46,24 @@ async function emptyProject(daemon: Daemon, project: string): Promise<void> {
     if (status !== "Stopped") {
       await call(daemon, "PUT", `${path}/state?${query}`, { action: "stop", force: true, timeout: 30 });
     }
-    await call(daemon, "DELETE", `${path}?${query}`);
+    await deleteInstance(daemon, `${path}?${query}`);
   }
   for (const pool of await names(daemon, "/1.0/storage-pools")) await removeVolumes(daemon, pool, project);
   await removeProfilesAndImages(daemon, project);
+}
+
+/** A server that has given a migration up may hold its instance for half a minute, and list no operation any more. */
+async function deleteInstance(daemon: Daemon, path: string): Promise<void> {
+  const until = Date.now() + 60_000;
+  for (;;) {
+    try {
+      await call(daemon, "DELETE", path);
+      return;
+    } catch (error) {
+      if (!/busy running/.test(String(error)) || Date.now() > until) throw error;
+    }
+    await setTimeout(1000);
+  }
 }
 
 const Project = z.object({ config: z.record(z.string(), z.string()) });
