@@ -32,9 +32,11 @@ test.each(GENERATIONS)(
       expect(bytes).toBeGreaterThanOrEqual(SIZE);
       expect(perSecond).toBeLessThan(LIMIT * 1.05);
       expect(perSecond).toBeGreaterThan(LIMIT / 2);
-      expect(told.length).toBeGreaterThan(2);
-      // What is told of the size is right to a few percent: the servers' own words come on top.
-      expect(new Set(told.map(({ totalBytes }) => totalBytes))).toEqual(new Set([SIZE]));
+      // Before there is data the servers have perhaps not yet said how much it will be.
+      const underWay = told.filter((each) => each.bytes > MIB);
+      expect(underWay.length).toBeGreaterThan(2);
+      expect(new Set(underWay.map(({ totalBytes }) => totalBytes))).toEqual(new Set([SIZE]));
+      // That is right to a few percent: the servers' own words come on top.
       expect(bytes).toBeLessThan(SIZE * 1.05);
       expect(await contentDigest(target, copy.target)).toBe(await contentDigest(source, unit));
     } finally {
