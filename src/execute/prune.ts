@@ -31,8 +31,14 @@ async function deleteOnce(server: Server, step: PruneStep, name: string, signal:
     await server.deleteSnapshot(step.unit, name, signal);
   } catch (error) {
     // Gone already, as it should be.
-    if (!(error instanceof IncusRefusal && error.status === 404)) throw error;
+    if (error instanceof IncusRefusal && error.status === 404) return;
+    // A server that undoes a failed transfer may be faster, and then says in words of its own that it is not there.
+    if (!hasFailed(error) || (await namesOf(server, step.unit, signal)).has(name)) throw error;
   }
+}
+
+function hasFailed(error: unknown): boolean {
+  return error instanceof AgentError && error.code === "incus.operation-failed";
 }
 
 async function namesOf(server: Server, unit: PruneStep["unit"], signal: AbortSignal): Promise<Set<string>> {

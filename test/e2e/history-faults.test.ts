@@ -70,22 +70,28 @@ const forgotten = new WeakMap<LabPair, ReadonlyMap<string, string>>();
 
 /** As a plan has it: what was never proven is taken back first, all else is kept, and what is not there is sent. */
 async function planned(pair: LabPair): Promise<Pick<Copy, "keep"> & { sends: string[] }> {
-  for (const { name } of await pair.targetSnapshots()) {
-    if (proven.get(pair)?.has(name) !== true) await pair.deleteSnapshot("target", name);
-  }
+  await vi.waitFor(() => takeBack(pair), UNDOING);
   const there = await pair.targetSnapshots();
   const names = there.map(({ name }) => name);
   const sends = (await pair.sourceNames()).filter((name) => !names.includes(name));
   return { keep: there.map((snapshot) => ({ ...snapshot, guid: undefined })), sends };
 }
 
-/** A volume's operation ends before all is undone that it had begun, and until then the list may not be had. */
+async function takeBack(pair: LabPair): Promise<void> {
+  for (const { name } of await pair.targetSnapshots()) {
+    if (proven.get(pair)?.has(name) !== true) await pair.deleteSnapshot("target", name);
+  }
+}
+
+/** A volume's operation ends before all is undone that it had begun: until then, what a list names may be gone. */
+const UNDOING = { timeout: 20_000, interval: 500 };
+
 async function expectNothingLost(pair: LabPair): Promise<void> {
   const lists = async () => {
     const names = (await pair.targetSnapshots()).map(({ name }) => name);
     expect(names).toEqual(expect.arrayContaining(["s1", "s2", "s3"]));
   };
-  await vi.waitFor(lists, { timeout: 20_000, interval: 200 });
+  await vi.waitFor(lists, UNDOING);
 }
 
 /** The next run completes what the last one could not, and each snapshot holds what it should. */

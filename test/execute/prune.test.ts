@@ -69,3 +69,14 @@ test("prune() deletes nothing more after a signal", async () => {
   expect((await execute([step], both, world)).get(step.id)).toEqual({ state: "cancelled" });
   expect(both.source.names(web)).toEqual([second, third]);
 });
+
+test("prune() is content with what the server itself has taken away meanwhile, whatever it says", async () => {
+  const { world, both } = setUp();
+  both.intercept = async (call, effect) => {
+    effect();
+    if (call.verb === "deleteSnapshot") throw new AgentError("incus.operation-failed", "Storage volume does not exist");
+  };
+  const step = pruneStep("source", web, [second], { needs: [] });
+  expect((await execute([step], both, world)).get(step.id)).toEqual({ state: "done", removed: [second] });
+  expect(both.source.names(web)).toEqual([first, third]);
+});
