@@ -1,10 +1,12 @@
 import { Client } from "undici";
 import type WebSocket from "ws";
 import type { Clock } from "../model/ports.ts";
+import { MINUTE_MS } from "../model/time.ts";
 import { type Answer, badReply, readAnswer } from "./answer.ts";
 import { DeadlineError, withDeadline } from "./deadline.ts";
 import { exchange, OCTETS, type RawReply, type Request } from "./exchange.ts";
 import { withRetries } from "./retry.ts";
+import { type Download, type Moving, openDownload, upload } from "./stream.ts";
 import { type Credentials, type Dial, pinnedDial } from "./tls.ts";
 import { takeTurns } from "./turns.ts";
 import { unanswered } from "./unreachable.ts";
@@ -20,6 +22,10 @@ export type Connection = {
   request(request: Request, signal: AbortSignal): Promise<Answer>;
   /** Reads a small file that the server holds, or throws why it cannot. */
   download(request: Request, signal: AbortSignal): Promise<Buffer>;
+  /** Asks for a file of any size, on a pinned connection of its own that ends with it, read to its end or left. */
+  openDownload(request: Request, signal: AbortSignal): Promise<Download>;
+  /** Sends a file as a request's body, on a pinned connection of its own. It is sent once, whatever happens. */
+  upload(request: Request, body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<Answer>;
   /**
    * A websocket on its own pinned connection. It is handed over paused, so that no frame is lost:
    * attach the listeners, then `resume()`.
@@ -40,6 +46,8 @@ type Limits = {
   /** How long a server that says 503 is waited for. */
   readonly startupMs: number;
   readonly replyBytes: number;
+  /** How long a server may neither send nor take a file's bytes. */
+  readonly silentMs: number;
 };
 
 const LIMITS: Limits = {
@@ -48,6 +56,7 @@ const LIMITS: Limits = {
   requestTimeoutMs: 120_000,
   startupMs: 120_000,
   replyBytes: 256 * 1024 * 1024,
+  silentMs: 10 * MINUTE_MS,
 };
 
 /** A server ends a connection that was idle for 30 s; one that is about to be ended must not be given a request. */
@@ -76,6 +85,17 @@ export function openConnection({ host, url, credentials, clock, limits: lower }:
   };
   const clients = Array.from({ length: limits.connections }, () => pinnedClient(address.url.origin, dialCounted));
   const inTurn = takeTurns(clients);
+  const movers = new Set<Client>();
+  // Not one of those that take turns: as many files as that would leave none for what is asked meanwhile.
+  const moving = (): Moving => {
+    const client = pinnedClient(address.url.origin, dialCounted);
+    movers.add(client);
+    const onEnd = () => {
+      movers.delete(client);
+      void client.destroy();
+    };
+    return { client, address, replyBytes: limits.replyBytes, silentMs: limits.silentMs, onEnd };
+  };
 
   function ask(request: Request, signal: AbortSignal): Promise<RawReply> {
     const timeoutMs = request.timeoutMs ?? limits.requestTimeoutMs;
@@ -111,6 +131,11 @@ export function openConnection({ host, url, credentials, clock, limits: lower }:
       const { kind } = answerIn(request, reply);
       throw badReply({ host, ...request }, `an answer of type ${kind} where a file is due`);
     },
+    openDownload(request, signal) {
+      const options = { idempotent: request.method === "GET", startupMs: limits.startupMs, clock };
+      return withRetries(options, signal, () => openDownload(moving(), request, signal));
+    },
+    upload: (request, body, signal) => upload(moving(), request, body, signal),
     async openWebsocket(path, signal) {
       const either = AbortSignal.any([signal, closing.signal]);
       const socket = await dial(either);
@@ -124,7 +149,7 @@ export function openConnection({ host, url, credentials, clock, limits: lower }:
     async close() {
       closing.abort();
       for (const websocket of websockets) websocket.terminate();
-      await Promise.all(clients.map((client) => client.destroy()));
+      await Promise.all([...clients, ...movers].map((client) => client.destroy()));
     },
   };
 }

@@ -1,3 +1,4 @@
+import { Readable } from "node:stream";
 import { type Client, type Dispatcher, errors } from "undici";
 import { AgentError } from "../model/errors.ts";
 import { type Asked, badReply, type Reply } from "./answer.ts";
@@ -37,10 +38,34 @@ export async function exchange(
   mostBytes: number,
   signal: AbortSignal,
 ): Promise<RawReply> {
-  const asked = { host: address.host, method: request.method, path: request.path };
-  const response = await client.request(wireRequest(request, signal)).catch((cause) => {
-    throw failure(address, asked, cause);
+  const response = await send(client, address, request, signal);
+  return replyOf(address, request, response, mostBytes);
+}
+
+/** Sends a request, with a stream for a body where there is one, and gives the answer as it begins. */
+export async function send(
+  client: Client,
+  address: Address,
+  request: Request,
+  signal: AbortSignal,
+  stream?: AsyncIterable<Uint8Array>,
+): Promise<Response> {
+  const wire = wireRequest(request, signal);
+  // undici takes whatever can be iterated; its types know of less.
+  const body = stream === undefined ? wire.body : Readable.from(stream, { objectMode: false, highWaterMark: 1 });
+  return client.request({ ...wire, body }).catch((cause) => {
+    throw exchangeFailure(address, { host: address.host, ...request }, cause);
   });
+}
+
+/** The whole of an answer that has begun. */
+export async function replyOf(
+  address: Address,
+  { method, path }: Request,
+  response: Response,
+  mostBytes: number,
+): Promise<RawReply> {
+  const asked = { host: address.host, method, path };
   const bytes = await bodyOf(asked, response, mostBytes).catch((cause) => {
     throw bodyFailure(address, asked, cause);
   });
@@ -89,15 +114,17 @@ function header(response: Response, name: string): string | undefined {
   return Array.isArray(value) ? value[0] : value;
 }
 
-function failure(address: Address, asked: Asked, cause: unknown): unknown {
+/** Why a request got no answer, in our words. */
+export function exchangeFailure(address: Address, asked: Asked, cause: unknown): unknown {
   // From the dial: already in our words.
   if (cause instanceof AgentError) return cause;
   if (isNotHttp(cause)) return badReply(asked, "it is not HTTP", cause);
   return unanswered(address, `${asked.method} ${asked.path}`, cause);
 }
 
-function bodyFailure(address: Address, asked: Asked, cause: unknown): unknown {
-  if (!isTransient(cause)) return failure(address, asked, cause);
+/** Why an answer that had begun did not come to its end. */
+export function bodyFailure(address: Address, asked: Asked, cause: unknown): unknown {
+  if (!isTransient(cause)) return exchangeFailure(address, asked, cause);
   const message = `Cannot read what ${asked.host} answered to ${asked.method} ${asked.path}: the body breaks off`;
   return new LostRequest("incus.bad-reply", true, message, { cause });
 }
