@@ -1,3 +1,4 @@
+import { exportReader } from "../export/export-reader.ts";
 import { readHostWindows } from "../incus/host-windows.ts";
 import { AgentError } from "../model/errors.ts";
 import { connectTo } from "./connect.ts";
@@ -10,6 +11,7 @@ export const openHost: OpenHost = async (side, config, configPath, world) => {
     server,
     windows: (signal) => readHostWindows(server.connection, signal),
     reader: ({ read }) => {
+      if (read === "export") return exportReader(server, world.clock);
       throw new AgentError("config.invalid", `Cannot read by ${read}: there is no reader of this kind yet`);
     },
     close: () => server.close(),

@@ -1,3 +1,4 @@
+import type { UnitFiles } from "../model/export.ts";
 import type { Server } from "../model/ports.ts";
 import type { ServerFacts } from "../model/state.ts";
 import { changesVia } from "./changes.ts";
@@ -6,14 +7,16 @@ import { readFacts } from "./facts.ts";
 import * as listing from "./listing.ts";
 import { type Operations, watchOperations } from "./operations.ts";
 import { readRootConfig } from "./root-volume.ts";
+import { unitFilesVia } from "./unit-files.ts";
 import { readUsage } from "./usage.ts";
 
 /** A server, and what copies between two of them are made over. */
-export type IncusServer = Server & {
-  readonly connection: Connection;
-  readonly operations: Operations;
-  close(): Promise<void>;
-};
+export type IncusServer = Server &
+  UnitFiles & {
+    readonly connection: Connection;
+    readonly operations: Operations;
+    close(): Promise<void>;
+  };
 
 export type ServerOptions = ConnectionOptions & {
   /** An operation that has not moved for so long is given up. */
@@ -31,6 +34,7 @@ export function openServer(options: ServerOptions): IncusServer {
     return listing.listPools(connection, signal);
   };
   const instance: Server["instance"] = (unit, signal) => listing.readInstance(connection, unit, signal);
+  const via = { connection, operations, clock: options.clock };
   return {
     connection,
     operations,
@@ -50,7 +54,8 @@ export function openServer(options: ServerOptions): IncusServer {
     rootConfig: (volume, signal) => readRootConfig(connection, volume, signal),
     config: (unit, signal) => listing.readConfig(connection, unit, signal),
     isBusy: (unit, signal) => listing.isBusy(connection, unit, signal),
-    ...changesVia({ connection, operations, clock: options.clock }),
+    ...changesVia(via),
+    ...unitFilesVia(via, facts),
     async close() {
       operations.close();
       await connection.close();

@@ -141,8 +141,8 @@ export type ServerReader = {
   rootConfig(volume: RootVolume, signal: AbortSignal): Promise<Config | undefined>;
   /** One unit's own configuration as it is now; undefined if there is no such unit. */
   config(unit: Unit, signal: AbortSignal): Promise<Config | undefined>;
-  /** Whether the server is at work on the instance: a change of its state, a transfer. */
-  isBusy(unit: InstanceUnit, signal: AbortSignal): Promise<boolean>;
+  /** Whether the server is at work on the unit: a change of its state, a transfer, a snapshot. */
+  isBusy(unit: Unit, signal: AbortSignal): Promise<boolean>;
 };
 
 export type StateChange = "start" | "stop" | "freeze" | "unfreeze";

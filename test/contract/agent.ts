@@ -1,6 +1,6 @@
-import { openServer, type ServerOptions } from "../../src/incus/server.ts";
+import { type IncusServer, openServer, type ServerOptions } from "../../src/incus/server.ts";
 import { openServers } from "../../src/incus/servers.ts";
-import type { Server, Servers } from "../../src/model/ports.ts";
+import type { Servers } from "../../src/model/ports.ts";
 import { Secret } from "../../src/model/secret.ts";
 import { MINUTE_MS } from "../../src/model/time.ts";
 import { systemClock } from "../../src/system/clock.ts";
@@ -9,7 +9,7 @@ import type { Certificate } from "../fakes/incus/certificate.ts";
 export type Where = { readonly url: string; readonly certificate: string };
 
 /** The agent's client of one server. */
-export function openAs(host: string, where: Where, client: Certificate): Server & { close(): Promise<void> } {
+export function openAs(host: string, where: Where, client: Certificate): IncusServer {
   return openServer(optionsOf(host, where, client));
 }
 

@@ -24,10 +24,12 @@ export async function openFake(generation: GenerationName): Promise<Stage> {
   const raw = { source: new RawClient(fakes.source, client), target: new RawClient(fakes.target, client) };
   for (const fake of Object.values(fakes)) fake.trust(client.certificate);
   const servers = openBoth(fakes.source, fakes.target, client);
+  const files = { source: openAs("source", fakes.source, client), target: openAs("target", fakes.target, client) };
   return {
     generation,
     project: PROJECT,
     servers,
+    files,
     raw,
     async createInstance(side, wish) {
       const { pool, ...seed } = wish;
@@ -49,6 +51,7 @@ export async function openFake(generation: GenerationName): Promise<Stage> {
     },
     async close() {
       await servers.close();
+      await Promise.all(Object.values(files).map((each) => each.close()));
       await Promise.all(Object.values(raw).map((each) => each.close()));
       await Promise.all(Object.values<FakeIncus>(fakes).map((fake) => fake.close()));
     },

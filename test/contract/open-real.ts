@@ -23,11 +23,13 @@ export async function openReal(generation: Generation): Promise<Stage> {
   }
   const raw = { source: new RawClient(where.source, client), target: new RawClient(where.target, client) };
   const servers = openBoth(where.source, where.target, client);
+  const files = { source: openAs("source", where.source, client), target: openAs("target", where.target, client) };
   const { project } = scratch;
   return {
     generation,
     project,
     servers,
+    files,
     raw,
     createInstance: (side, wish) =>
       createInstance(daemons[side], { ...wish, project, seed: wish.name, sizeBytes: SMALL_BYTES }),
@@ -42,6 +44,7 @@ export async function openReal(generation: Generation): Promise<Stage> {
     nextSecond: () => setTimeout(1001 - (Date.now() % 1000)),
     async close() {
       await servers.close();
+      await Promise.all(Object.values(files).map((each) => each.close()));
       await Promise.all(Object.values(raw).map((each) => each.close()));
       await scratch.close();
     },

@@ -3,6 +3,7 @@ import { backupSuite } from "./backup-suite.ts";
 import { changeSuite } from "./change-suite.ts";
 import { contentsSuite } from "./contents-suite.ts";
 import { copySuite } from "./copy-suite.ts";
+import { exportSuite } from "./export-suite.ts";
 import { identitySuite } from "./identity-suite.ts";
 import { listingSuite } from "./listing-suite.ts";
 import { operationSuite } from "./operation-suite.ts";
@@ -29,6 +30,7 @@ export function serverSuite(title: string, open: () => Promise<Stage>): void {
     describe("copies", () => copySuite(at));
     describe("backups", () => backupSuite(at));
     describe("known contents", () => contentsSuite(at));
+    describe("exports", () => exportSuite(at));
     describe("refusals", () => refusalSuite(at));
     describe("a restricted certificate", () => restrictedSuite(at));
   });

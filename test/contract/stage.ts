@@ -1,3 +1,4 @@
+import type { IncusServer } from "../../src/incus/server.ts";
 import type { Copy, InstanceCopy, VolumeCopy } from "../../src/model/copy.ts";
 import type { Mode } from "../../src/model/job.ts";
 import type { Server, Servers } from "../../src/model/ports.ts";
@@ -34,6 +35,8 @@ export type Stage = {
   readonly project: string;
   /** The agent's client. */
   readonly servers: Servers;
+  /** The same, for the files of units. `close` ends them too. */
+  readonly files: Readonly<Record<Side, IncusServer>>;
   /** Plain HTTP, with all rights. */
   readonly raw: Readonly<Record<Side, RawClient>>;
   /** A stopped container with content that depends on its name. */
