@@ -74,7 +74,7 @@ export function parseIndex(text: string, what: string): UnitRecord {
 }
 
 /** The instance's words with each of its configurations narrowed to the keys that pass. */
-export function withConfigs(instance: Words, passes: (key: string) => boolean): Words {
+function withConfigs(instance: Words, passes: (key: string) => boolean): Words {
   const narrowed = ["config", "expanded_config"].map((field) => {
     const config = AnyWords.safeParse(instance[field] ?? {}).data ?? {};
     return [field, Object.fromEntries(Object.entries(config).filter(([key]) => passes(key)))] as const;

@@ -177,6 +177,7 @@ async function dropSnapshots(at: Pick<At, "server" | "clock">, units: readonly U
 async function dropSnapshot({ server, clock }: Pick<At, "server" | "clock">, unit: Unit, name: string): Promise<void> {
   await undo(`snapshot ${name} of ${unitLabel(unit)}`, async (signal) => {
     for (;;) {
+      if ((await server.recordOf(unit, signal)) === undefined) return;
       const found = await server.snapshots(unit, signal);
       if (found.some((snapshot) => snapshot.name === name)) return server.deleteSnapshot(unit, name, signal);
       // One that is still being made would appear when we have gone.

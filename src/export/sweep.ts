@@ -1,9 +1,9 @@
 import type { Server } from "../model/ports.ts";
 import type { Workload } from "../model/state.ts";
 import { type Unit, unitLabel } from "../model/unit.ts";
-import { isCopyOf, isSnapshotOf } from "./traces.ts";
+import { isCopyOf, isRunName, isSnapshotOf } from "./traces.ts";
 
-type Sweeping = Pick<Server, "instances" | "pools" | "volumes" | "deleteSnapshot" | "remove">;
+type Sweeping = Pick<Server, "instances" | "pools" | "volumes" | "snapshots" | "deleteSnapshot" | "remove">;
 
 /** Removes the copies and snapshots that the owner's runs have left when they died, and says what they were. */
 export async function sweep(server: Sweeping, owner: string, signal: AbortSignal): Promise<readonly string[]> {
@@ -15,7 +15,9 @@ export async function sweep(server: Sweeping, owner: string, signal: AbortSignal
       swept.push(`copy ${unitLabel(unit)}`);
       continue;
     }
-    for (const snapshot of workload.snapshots) {
+    if (!workload.snapshots.some(({ name }) => isRunName(name))) continue;
+    // Not every list says when a snapshot goes, which is what tells whose it is.
+    for (const snapshot of await server.snapshots(unit, signal)) {
       if (!isSnapshotOf(owner, snapshot)) continue;
       await server.deleteSnapshot(unit, snapshot.name, signal);
       swept.push(`snapshot ${snapshot.name} of ${unitLabel(unit)}`);

@@ -37,6 +37,11 @@ export function snapshotExpiry({ owner, name }: ReadingRun): EpochMs | undefined
   return startedAt + KEPT_DAYS * DAY_MS + own * SECOND_MS;
 }
 
+/** Whether something is called as runs are, anybody's. */
+export function isRunName(name: string): boolean {
+  return RUN_NAME.test(name);
+}
+
 /** Whether one of the owner's runs made the snapshot. */
 export function isSnapshotOf(owner: string, { name, expiresAt }: Snapshot): boolean {
   const expected = snapshotExpiry({ owner, name });

@@ -98,7 +98,7 @@ async function* counted(
   let sent = 0;
   for await (const part of bytes) {
     sent += part.length;
-    onProgress({ bytes: sent, bytesPerSecond: undefined, what: undefined });
+    onProgress({ bytes: sent, totalBytes: undefined, bytesPerSecond: undefined, what: undefined });
     yield part;
   }
 }

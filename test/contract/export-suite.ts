@@ -172,17 +172,12 @@ export function exportSuite(at: () => Stage): void {
     },
   );
 
-  test("an instance that is started while it is read is not believed", async () => {
+  test("an instance that rested and is started before it is read to its end is not believed", async () => {
     const signal = AbortSignal.timeout(120_000);
     const unit = await create("instance");
     if (unit.kind !== "instance") throw new Error("It is an instance");
-    const broken = reading(unit, newRun(), signal, async (opened) => {
-      let isStarted = false;
-      for await (const _ of bytesOf(opened, signal)) {
-        if (!isStarted) await source().changeState(unit, "start", { timeoutMs: 30_000, force: false }, signal);
-        isStarted = true;
-      }
-    });
+    const start = () => source().changeState(unit, "start", { timeoutMs: 30_000, force: false }, signal);
+    const broken = exported(unit, signal, start);
     await expect(broken).rejects.toThrow(/it was used while it was read/);
     expect(await traces(signal)).toEqual([]);
     await source().changeState(unit, "stop", { timeoutMs: 5_000, force: true }, signal);
@@ -196,7 +191,10 @@ export function exportSuite(at: () => Stage): void {
     }
     const ending = new AbortController();
     const given = reading(unit, newRun(), ending.signal, async (opened) => {
-      for await (const _ of bytesOf(opened, ending.signal)) ending.abort(new Error("SIGTERM"));
+      for await (const _ of bytesOf(opened, ending.signal)) {
+        ending.abort(new Error("SIGTERM"));
+        ending.signal.throwIfAborted();
+      }
     });
     await expect(given).rejects.toThrow("SIGTERM");
     await expect.poll(() => traces(signal), { timeout: 20_000 }).toEqual([]);

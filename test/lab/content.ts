@@ -81,7 +81,8 @@ async function* describe(path: string, name: string): AsyncGenerator<string> {
   for (const child of (await readdir(path)).sort()) yield* describe(join(path, child), `${name}/${child}`);
 }
 
-async function digestOfFile(path: string): Promise<string> {
+/** SHA-256 of a file's bytes. */
+export async function digestOfFile(path: string): Promise<string> {
   const hash = createHash("sha256");
   for await (const bytes of createReadStream(path, { highWaterMark: CHUNK_BYTES })) hash.update(bytes);
   return hash.digest("hex");

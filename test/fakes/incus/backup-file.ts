@@ -4,9 +4,11 @@ import { parseNanos, rfc3339Nanos, ZERO_DATE } from "./nanos.ts";
 import { Refusal } from "./reply.ts";
 import { newGuid } from "./snapshot-store.ts";
 import type { Driver, UnitRecord } from "./state.ts";
-import { isTar, type TarEntry, tarOf, untar } from "./tar.ts";
+import { entriesOf, isTar, type TarEntry, tarOf, untar } from "./tar.ts";
 
 const INDEX = "backup/index.yaml";
+/** An instance's settings lie beside its root file system once more, and it is made of those. */
+const BESIDE = "backup/container/backup.yaml";
 const Strings = z.record(z.string(), z.string()).nullish();
 const Snapshots = z.array(z.object({ name: z.string(), created_at: z.string(), expires_at: z.string() }));
 
@@ -70,6 +72,7 @@ export function packUnit(unit: UnitRecord, snapshotless: boolean): Buffer {
   };
   return tarOf([
     { name: INDEX, bytes: Buffer.from(JSON.stringify(index)) },
+    ...(unit.kind === "instance" ? [{ name: BESIDE, bytes: Buffer.from(JSON.stringify(settings)) }] : []),
     ...snapshots.flatMap(({ name: at }) => entriesAt(`${below}/${at}`, unit, contentOf(unit, at))),
     ...entriesAt(head, unit, unit.content),
   ]);
@@ -77,11 +80,13 @@ export function packUnit(unit: UnitRecord, snapshotless: boolean): Buffer {
 
 /** What a file brings, and how to fill a new unit with it. A file that is none, or not whole, is refused. */
 export function unpack(file: Buffer): Unpacked {
-  const entries = untar(file);
-  const index = Index.safeParse(parsed(entries?.find(({ name }) => name === INDEX)?.bytes));
-  if (entries === undefined) throw new Refusal(500, "unexpected EOF");
-  if (!index.success) throw new Refusal(400, "Backup is missing at index.yaml");
-  const { snapshots: names, config } = index.data;
+  const { entries, isWhole } = entriesOf(file);
+  const bytesAt = (path: string) => entries.find(({ name }) => name === path)?.bytes;
+  const index = Index.safeParse(parsed(bytesAt(INDEX)));
+  if (!index.success) throw new Refusal(400, `Backup is missing at "${INDEX}"`);
+  if (!isWhole) return { index: index.data, fill: breakOff };
+  const { snapshots: names, config: listed } = index.data;
+  const config = listed.container === undefined ? listed : Index.shape.config.parse(parsed(bytesAt(BESIDE)));
   const fill = (unit: UnitRecord, driver: Driver): void => {
     const { head, below } = placesOf(unit.kind);
     unit.content = contentAt(head, unit, entries);
@@ -98,7 +103,12 @@ export function unpack(file: Buffer): Unpacked {
       unit.datasets.push({ name, guid: newGuid(driver), receivedGuid: "", content });
     }
   };
-  return { index: index.data, fill };
+  return { index: { ...index.data, config }, fill };
+}
+
+/** What is not whole is noticed only when it is unpacked. */
+function breakOff(): never {
+  throw new Refusal(500, "Create instance from backup: Error starting unpack: unexpected EOF");
 }
 
 function isImage(unit: UnitRecord): boolean {

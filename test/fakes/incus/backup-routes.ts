@@ -83,7 +83,10 @@ function aboutBackup(unit: UnitRecord, name: string) {
   return {
     description: isInstance ? "Backing up instance" : "Creating custom volume backup",
     project: unit.project,
-    resources: { backups: [below(unit, name)], [isInstance ? "instances" : "storage_volumes"]: [urlOf(unit)] },
+    resources: {
+      ...(name === "" ? {} : { backups: [below(unit, name)] }),
+      [isInstance ? "instances" : "storage_volumes"]: [urlOf(unit)],
+    },
   };
 }
 

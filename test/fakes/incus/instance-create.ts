@@ -68,7 +68,9 @@ function createCopy(context: Context, asked: NewInstance): Reply {
   if (source?.kind !== "instance") throw new Refusal(404, "Instance not found");
   const content = snapshot === undefined ? source.content : contentOf(source, snapshot);
   const architecture = asked.architecture === "" ? source.architecture : asked.architecture;
-  const copy = { ...newInstance(context, { ...asked, architecture }), content };
+  const profiles = asked.profiles ?? source.profiles;
+  const whole = { ...asked, architecture, profiles, ...inherited(source, snapshot, asked) };
+  const copy = { ...newInstance(context, whole), content };
   return startWork(context, {
     description: "Creating instance",
     project,
@@ -79,6 +81,17 @@ function createCopy(context: Context, asked: NewInstance): Reply {
       host.events.lifecycle(project, "instance-created", instanceUrl(copy));
     },
   });
+}
+
+/** What a copy takes along of its source, unless it is named: a key that is named as empty goes. */
+function inherited(source: InstanceRecord, snapshot: string | undefined, asked: NewInstance) {
+  const of = source.snapshots.find((record) => record.name === snapshot) ?? source;
+  const travels = ([key]: [string, string]) => key === "volatile.base_image" || !key.startsWith("volatile.");
+  const config = { ...Object.fromEntries(Object.entries(of.config).filter(travels)), ...asked.config };
+  return {
+    config: Object.fromEntries(Object.entries(config).filter(([, value]) => value !== "")),
+    devices: { ...of.devices, ...asked.devices },
+  };
 }
 
 /** The content of a snapshot; one that lost its dataset cannot be read. */
@@ -119,6 +132,7 @@ export function newInstance(context: Context, asked: NewInstance): InstanceRecor
     ephemeral: asked.ephemeral,
     status: asked.start ? "Running" : "Stopped",
     pool,
+    lastUsedAt: 0n,
     ignoresStop: false,
     busyWith: undefined,
     createdAt: host.now(),

@@ -19,6 +19,7 @@ function plainUnit(unit: UnitRecord): object {
   return {
     ...unit,
     createdAt: rfc3339Nanos(unit.createdAt),
+    ...(unit.kind === "instance" ? { lastUsedAt: rfc3339Nanos(unit.lastUsedAt) } : {}),
     content: digestOf(unit.content),
     snapshots: unit.snapshots.map((snapshot) => ({ ...snapshot, createdAt: rfc3339Nanos(snapshot.createdAt) })),
     datasets: unit.datasets.map((dataset) => ({ ...dataset, content: digestOf(dataset.content) })),

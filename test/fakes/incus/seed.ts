@@ -60,6 +60,7 @@ export function addInstance(host: Host, seed: InstanceSeed, defaultPool: string)
     ephemeral: seed.ephemeral ?? false,
     status: seed.status ?? "Stopped",
     pool,
+    lastUsedAt: 0n,
     ignoresStop: seed.ignoresStop ?? false,
     busyWith: undefined,
   };

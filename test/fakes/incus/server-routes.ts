@@ -20,6 +20,7 @@ export const serverRoutes: readonly Route[] = [
   { method: "GET", path: "/1.0/storage-pools/:pool/resources", handle: poolResources },
   { method: "GET", path: "/1.0/networks", handle: listNetworks },
   { method: "GET", path: "/1.0/profiles", handle: listProfiles },
+  { method: "GET", path: "/1.0/profiles/:profile", handle: getProfile },
   { method: "GET", path: "/1.0/cluster", handle: getCluster },
   { method: "GET", path: "/1.0/cluster/members", handle: listMembers },
   { method: "GET", path: "/os/1.0", handle: incusOs },
@@ -198,6 +199,16 @@ function listProfiles(context: Context): Reply {
   );
   if (!isRecursive(context)) return sync(seen.map((profile) => `/1.0/profiles/${profile.name}`));
   return sync(seen.map((profile) => ({ ...profile, used_by: [] })));
+}
+
+function getProfile(context: Context): Reply {
+  const { state } = context.host;
+  requireProject(context.caller, state, context.project);
+  const project = projectWith(state, "features.profiles", context.project);
+  const name = param(context, "profile");
+  const found = state.profiles.find((profile) => profile.project === project && profile.name === name);
+  if (found === undefined) throw new Refusal(404, "Profile not found");
+  return sync({ ...found, used_by: [] });
 }
 
 function getCluster({ host }: Context): Reply {

@@ -32,6 +32,7 @@ export function changeState(context: Context): Reply {
         throw new Refusal(500, `Instance is busy running a "${instance.busyWith}" operation`);
       }
       instance.status = statusAfter(host.state, action, force, instance);
+      if (action === "start" || action === "restart") instance.lastUsedAt = host.now();
       host.events.lifecycle(instance.project, `instance-${PAST.get(action)}`, instanceUrl(instance));
       if (instance.ephemeral && action === "stop") removeRecord(host.state, instance);
     },

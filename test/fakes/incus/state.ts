@@ -60,6 +60,8 @@ export type InstanceRecord = CommonRecord & {
   profiles: string[];
   ephemeral: boolean;
   status: "Running" | "Stopped" | "Frozen" | "Error";
+  /** When it was last started; never is 0. */
+  lastUsedAt: Nanos;
   /** That of its root volume. */
   rootConfig: Keys;
   /** Where the data is, which a careless refresh can make the root device disagree with. */

@@ -15,18 +15,24 @@ export function isTar(bytes: Buffer): boolean {
 
 /** The files of a tar; undefined where it ends before its end. */
 export function untar(tar: Buffer): TarEntry[] | undefined {
+  const { entries, isWhole } = entriesOf(tar);
+  return isWhole ? entries : undefined;
+}
+
+/** The files of a tar, as far as they are whole, and whether that is all of it. */
+export function entriesOf(tar: Buffer): { readonly entries: TarEntry[]; readonly isWhole: boolean } {
   const entries: TarEntry[] = [];
   let at = 0;
   while (at + BLOCK <= tar.length) {
     const head = tar.subarray(at, at + BLOCK);
-    if (head.every((byte) => byte === 0)) return entries;
+    if (head.every((byte) => byte === 0)) return { entries, isWhole: true };
     const size = Number.parseInt(text(head, 124, 12), 8);
     const start = at + BLOCK;
-    if (!Number.isInteger(size) || start + size > tar.length) return undefined;
+    if (!Number.isInteger(size) || start + size > tar.length) break;
     entries.push({ name: text(head, 0, 100), bytes: tar.subarray(start, start + size) });
     at = start + Math.ceil(size / BLOCK) * BLOCK;
   }
-  return undefined;
+  return { entries, isWhole: false };
 }
 
 function header(name: string, size: number): Buffer {

@@ -22,7 +22,7 @@ export function instanceJson(state: State, instance: InstanceRecord, full: boole
     expanded_devices: expandedDevices(state, instance),
     name: instance.name,
     ...status,
-    last_used_at: "1970-01-01T00:00:00Z",
+    last_used_at: instance.lastUsedAt === 0n ? "1970-01-01T00:00:00Z" : rfc3339Nanos(instance.lastUsedAt),
     location: instance.location,
     type: instance.type,
     project: instance.project,
