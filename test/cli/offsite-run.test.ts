@@ -1,8 +1,10 @@
+import { once } from "node:events";
 import { setTimeout } from "node:timers/promises";
 import { beforeEach, describe, expect, test } from "vitest";
 import { workloadLockName } from "../../src/cli/workload-locks.ts";
 import type { MaintenanceWindow } from "../../src/model/offsite.ts";
 import type { Clock } from "../../src/model/ports.ts";
+import { HOUR_MS } from "../../src/model/time.ts";
 import { type FakeKopia, fakeKopia } from "../fakes/kopia/fake-kopia.ts";
 import { memoryServers } from "../fakes/memory-servers/memory-servers.ts";
 import { type MemoryReader, memoryReader } from "../fakes/reader/memory-reader.ts";
@@ -214,13 +216,14 @@ describe("iab offsite run ends with", () => {
   });
 });
 
-/** A clock on which a minute passes in a twentieth of a second. */
-function hurried(start: number): Clock {
-  const began = performance.now();
+/** A clock that stands until it strikes, and is an hour on then. */
+function strikingClock(start: number): Clock & { strike(): void } {
+  const struck = new AbortController();
   return {
-    now: () => start + (performance.now() - began) * 1200,
-    sleep: async (durationMs, signal) => {
-      await setTimeout(durationMs / 1200, undefined, { signal });
+    strike: () => struck.abort(),
+    now: () => (struck.signal.aborted ? start + HOUR_MS : start),
+    sleep: async (_durationMs, signal) => {
+      if (!struck.signal.aborted) await once(struck.signal, "abort", { signal });
     },
   };
 }
@@ -228,15 +231,19 @@ function hurried(start: number): Clock {
 describe("iab offsite run whose window closes meanwhile", () => {
   const windows = [{ start_hour: 11, start_minute: 0, end_hour: 12, end_minute: 1 }];
   const part = { maintenance_windows: windows, time_zone: "UTC" };
+  let clock: ReturnType<typeof strikingClock>;
   beforeEach(() => {
+    clock = strikingClock(NOON);
     reader.chunks = async function* (text, id, signal) {
       yield new TextEncoder().encode(text);
-      if (id === "default/web1") await setTimeout(300, undefined, { signal });
+      if (id !== "default/web1") return;
+      clock.strike();
+      await setTimeout(300, undefined, { signal });
     };
   });
 
   test("ends in order with 75, and keeps what is there", async () => {
-    const { exitCode, stdout } = await offsite(["run"], { offsite: part, clock: hurried(NOON) });
+    const { exitCode, stdout } = await offsite(["run"], { offsite: part, clock });
     expect(exitCode).toBe(75);
     expect(stdout).toContain("back up web1: the maintenance window closed before; the next run goes on");
     expect(kopia.backups.filter(({ incomplete }) => incomplete === undefined)).toHaveLength(4);
@@ -246,7 +253,7 @@ describe("iab offsite run whose window closes meanwhile", () => {
   });
 
   test("goes on to its end where it is told to", async () => {
-    const options = { offsite: { ...part, window_end: "finish" }, clock: hurried(NOON) };
+    const options = { offsite: { ...part, window_end: "finish" }, clock };
     expect((await offsite(["run"], options)).exitCode).toBe(0);
   });
 });
