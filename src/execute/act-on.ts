@@ -39,11 +39,11 @@ export function actOn(tools: Tools): Act {
         await target.patchConfig(step.unit, step.marks, signal);
         return {};
       case "copy":
-        return copyAndProve(step, tools.servers, onProgress, signal);
+        return copyAndProve(step, tools, onProgress, signal);
       case "prune":
         return prune(step, { source, target }, signal);
       case "reseed":
-        return reseed(step, tools.servers, onProgress, signal);
+        return reseed(step, tools, onProgress, signal);
     }
   };
 }

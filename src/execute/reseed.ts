@@ -1,14 +1,16 @@
 import type { Progress } from "../model/copy.ts";
 import { AgentError } from "../model/errors.ts";
 import type { ReseedStep } from "../model/plan.ts";
-import type { Server, Servers } from "../model/ports.ts";
+import type { Server } from "../model/ports.ts";
 import type { Devices } from "../model/state.ts";
 import { MINUTE_MS } from "../model/time.ts";
 import type { InstanceUnit, VolumeUnit } from "../model/unit.ts";
 import { unitLabel } from "../model/unit.ts";
+import type { Tools } from "./act-on.ts";
 import type { Done } from "./execute-plan.ts";
 import { noteOnReplica } from "./note-on-replica.ts";
 import { prove } from "./prove.ts";
+import { transfer } from "./transfer.ts";
 import { withTotal } from "./with-total.ts";
 
 const REPLACE_DEADLINE_MS = 5 * MINUTE_MS;
@@ -18,14 +20,14 @@ const LONGEST_STEM = 55;
 /** Makes a fresh copy beside the old replica and proves it; only then the old one gives way, and goes last. */
 export async function reseed(
   step: ReseedStep,
-  servers: Servers,
+  tools: Tools,
   onProgress: (progress: Progress) => void,
   signal: AbortSignal,
 ): Promise<Done> {
-  const { target } = servers;
-  const tell = await withTotal(step.copy.source, servers.source, onProgress, signal);
-  const { bytes } = await servers.copy(step.copy, tell, signal);
-  await prove(step.copy, step.proof, servers, signal);
+  const { source, target } = tools.servers;
+  const tell = await withTotal(step.copy.source, source, onProgress, signal);
+  const { bytes } = await transfer(step.copy, tools, tell, signal);
+  await prove(step.copy, step.proof, tools.servers, signal);
   await noteOnReplica(step.copy, target, step.marks, signal);
   signal.throwIfAborted();
   // From here on it goes through to the end: between the two names there is no replica.

@@ -21,6 +21,7 @@ const CHANGES = {
   cancelMigration: { main: [7, 0, 0] },
   listPoolsRestricted: { main: [6, 21, 0], lts60: [6, 0, 6] },
   patchKeepsDescription: { main: [6, 17, 0], lts60: [6, 0, 6] },
+  tellLateSuccess: { main: [6, 13, 0], lts60: [6, 0, 5] },
   zfsNewestCommon: { main: [7, 0, 1] },
 } as const satisfies Partial<Record<keyof Capabilities, Since>>;
 
@@ -35,6 +36,7 @@ export function capabilitiesOf(version: string, extensions: readonly string[]): 
     cancelMigration: since(CHANGES.cancelMigration),
     listPoolsRestricted: since(CHANGES.listPoolsRestricted),
     patchKeepsDescription: since(CHANGES.patchKeepsDescription),
+    tellLateSuccess: since(CHANGES.tellLateSuccess),
     zfsNewestCommon: since(CHANGES.zfsNewestCommon),
   };
 }

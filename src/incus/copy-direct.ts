@@ -6,6 +6,7 @@ import type { Operation } from "./answer.ts";
 import { abandon, awaitBoth, type End, type Ends, type Outcomes, type Running, secretsOf, start } from "./copy-ends.ts";
 import { throwUnlessDone } from "./copy-outcome.ts";
 import { type MigrationRequest, type Peer, sinkRequest, sourceRequest } from "./copy-requests.ts";
+import { losesLastWord } from "./last-word.ts";
 
 type Side = keyof Ends;
 
@@ -59,17 +60,19 @@ async function direct(
 ): Promise<Copied> {
   refuseHistory(copy);
   const { addresses, certificate } = await ends[dialled].facts(signal);
+  const mute = await losesLastWord(copy, ends.target, signal);
   const [first, ...others] = inOrder(options.reached[dialled], ends[dialled].connection.url, addresses);
   let address = first;
   for (;;) {
     const running = await startBoth(address, certificate);
     const tally = openTally(options.onProgress);
-    const outcomes = await awaitBoth(ends, running, { clock: options.clock, onTargetProgress: tally.note }, signal);
+    const watch = { clock: options.clock, onTargetProgress: tally.note, losesLastWord: mute };
+    const outcomes = await awaitBoth(ends, running, watch, signal);
     const next = others.shift();
     if (next === undefined || !isUnreached(outcomes)) {
       await throwUnlessDone(ends, copy, outcomes, options.clock, signal);
       options.reached[dialled] = address;
-      return { bytes: tally.bytes() };
+      return { bytes: tally.bytes(), ...(outcomes.lingers === true ? { lingering: running.source.id } : {}) };
     }
     address = next;
   }

@@ -5,6 +5,7 @@ import type { Clock } from "../model/ports.ts";
 import { type EpochMs, MINUTE_MS, SECOND_MS } from "../model/time.ts";
 import { badReply, type Operation } from "./answer.ts";
 import type { MigrationRequest, Secrets } from "./copy-requests.ts";
+import { isUntold, UNTOLD, watchLastWord } from "./last-word.ts";
 import type { Ended } from "./operations.ts";
 import type { IncusServer } from "./server.ts";
 
@@ -17,7 +18,12 @@ export type Ends = { readonly source: End; readonly target: End };
 export type Running = { readonly source: Operation; readonly target: Operation };
 
 /** What both operations came to. */
-export type Outcomes = { readonly source: Ended; readonly target: Ended };
+export type Outcomes = {
+  readonly source: Ended;
+  readonly target: Ended;
+  /** The source's operation never ends. */
+  readonly lingers?: boolean;
+};
 
 export type WatchOptions = {
   readonly clock: Clock;
@@ -26,6 +32,8 @@ export type WatchOptions = {
   readonly movedAt?: () => EpochMs;
   /** The data passes through the agent: when it lets go, both operations end. */
   readonly relayed?: boolean;
+  /** The target is one that loses its last word when the data take long. */
+  readonly losesLastWord?: boolean;
 };
 
 /** How long the end of what was cancelled is waited for; a sink that nobody connects to ends after 30 s. */
@@ -38,10 +46,7 @@ const BUSY_EVERY_MS = SECOND_MS;
 /** How long the other side gets to see for itself that one has failed. */
 const NOTICE_MS = 3 * SECOND_MS;
 
-/**
- * How long one side may go on alone once the other has called the copy a success. Both end within seconds of each other;
- * Incus 6.0.4 was seen to keep a volume's operation on a ZFS source open for ever, with nobody at its other end.
- */
+/** How long one side may go on alone once the other has called the copy a success: they end within seconds of each other. */
 const LAGGING_MS = 2 * MINUTE_MS;
 
 const SecretsSchema = z.object({ control: z.string().min(1), fs: z.string().min(1) });
@@ -89,6 +94,7 @@ export async function awaitBoth(
   const { clock } = options;
   const stop = new AbortController();
   const either = AbortSignal.any([signal, stop.signal]);
+  const lastWord = watchLastWord(options.losesLastWord ?? false, clock);
   let seenAt = clock.now();
   const movedAt = () => Math.max(seenAt, options.movedAt?.() ?? 0);
   const wait = async (side: Side, tell: ((progress: Progress) => void) | undefined) => {
@@ -98,8 +104,9 @@ export async function awaitBoth(
       tell?.(progress);
     };
     const ended = await ends[side].operations.waitFor(running[side], { onProgress, movedAt }, either);
+    if (side === "target") lastWord.targetEnded(ended, either);
     if (ended.state !== "success") void endOther(ends, running, OTHER[side], clock, either);
-    else
+    else if (side === "source" || !lastWord.isLost())
       void clock.sleep(LAGGING_MS, either).then(
         () => stop.abort(lagging(ends, running, OTHER[side])),
         () => {},
@@ -108,9 +115,14 @@ export async function awaitBoth(
   };
   let isOver = false;
   try {
-    const [source, target] = await Promise.all([wait("source", undefined), wait("target", options.onTargetProgress)]);
+    const [source, target] = await Promise.all([
+      Promise.race([wait("source", undefined), lastWord.missed]),
+      wait("target", options.onTargetProgress),
+    ]);
+    const lingers =
+      source === UNTOLD && !(await ends.source.operations.cancel(running.source, signal).catch(() => false));
     isOver = true;
-    return { source, target };
+    return { source: lastWord.isLost() && isUntold(source) ? UNTOLD : source, target, lingers };
   } finally {
     stop.abort();
     if (!isOver) await giveUp(ends, running, options.relayed ?? false);

@@ -8,6 +8,7 @@ import { throwUnlessDone } from "./copy-outcome.ts";
 import { CHANNELS, type MigrationRequest, type Secrets, sinkRequest, sourceRequest } from "./copy-requests.ts";
 import { watchHistory } from "./history.ts";
 import { heldHistory } from "./history-held.ts";
+import { losesLastWord } from "./last-word.ts";
 import { type Inspect, type Meter, pump } from "./relay-pump.ts";
 import type { Throttle } from "./throttle.ts";
 import { type SizeWatch, watchSize } from "./watch-size.ts";
@@ -31,6 +32,7 @@ export async function relay(ends: Ends, copy: Copy, options: RelayOptions, signa
   const size = watchSize();
   const counter = openCounter({ ...options, totalBytes: size.totalBytes });
   const history = watchHistory({ ...copy, keep: await heldHistory(ends.target, copy, options.clock, signal) });
+  const mute = await losesLastWord(copy, ends.target, signal);
   const { running, sockets } = await open(ends, copy, options.clock, signal);
   const looks = { ...history, control: { ...history.control, toSource: overheard(history.control.toSource, size) } };
   const channels = CHANNELS.map((channel) =>
@@ -40,7 +42,8 @@ export async function relay(ends: Ends, copy: Copy, options: RelayOptions, signa
     ).catch((reason) => refused.abort(reason)),
   );
   try {
-    const watch = { clock: options.clock, relayed: true, movedAt: counter.movedAt, onTargetProgress: counter.note };
+    const { movedAt, note: onTargetProgress } = counter;
+    const watch = { clock: options.clock, relayed: true, movedAt, onTargetProgress, losesLastWord: mute };
     const outcomes = await awaitBoth(ends, running, watch, either);
     await throwUnlessDone(ends, copy, outcomes, options.clock, signal);
     return { bytes: counter.bytes(), guids: Object.fromEntries(history.guids()) };

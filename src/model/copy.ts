@@ -82,4 +82,6 @@ export type Copied = {
   readonly bytes: number | undefined;
   /** ZFS through the relay: the GUID of each snapshot that the source offered, by name. */
   readonly guids?: Readonly<Record<string, string>>;
+  /** The source's operation that goes on for ever although the copy is done, and that nobody can end. */
+  readonly lingering?: string;
 };

@@ -18,6 +18,8 @@ export type Capabilities = {
   readonly directBackup: boolean;
   /** A PATCH of an instance leaves its description alone. */
   readonly patchKeepsDescription: boolean;
+  /** As the target of a volume it tells the source of its success, however long the data took. */
+  readonly tellLateSuccess: boolean;
 };
 
 /** Who a server is, as far as the agent needs to know. */

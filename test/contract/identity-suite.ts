@@ -24,6 +24,7 @@ export function identitySuite(at: () => Stage): void {
       excludeOlder: true,
       fullVolumes: isNew,
       cancelMigration: isNew,
+      tellLateSuccess: isNew,
       listPoolsRestricted: isNew,
       zfsNewestCommon: isNew,
       directBackup: isNew,

@@ -60,6 +60,18 @@ test("executePlan() tells of how much a first copy will be, where the source kno
   });
 });
 
+test("executePlan() warns of an operation that a copy leaves behind on the source", async () => {
+  const { world, both } = setUp();
+  both.lingering = "0c17";
+  const outcomes = await execute([snapshotStep(data), copyStep(data)], both, world);
+  expect(outcomes.get("copy:default/local/data")).toEqual({ state: "done", bytes: 20 });
+  expect(world.logged).toContainEqual({
+    level: "warn",
+    event: "operation.lingers",
+    facts: expect.objectContaining({ unit: "default/local/data", operation: "0c17" }),
+  });
+});
+
 test("executePlan() stops only what needs a failed step", async () => {
   const { world, both } = setUp();
   const refusal = new AgentError("incus.operation-failed", "No space left");

@@ -157,6 +157,70 @@ for (const mode of MODES) {
   });
 }
 
+/** A clock on which a second passes in ten milliseconds. */
+function fastClock(): Clock {
+  const beganAt = systemClock.now();
+  return {
+    now: () => beganAt + (systemClock.now() - beganAt) * 100,
+    sleep: (durationMs, signal) => systemClock.sleep(durationMs / 100, signal),
+  };
+}
+
+const LATE = { kind: "late-success", afterMs: 400 } as const;
+
+for (const mode of MODES) {
+  test(`copy() in ${mode} mode believes a volume's target of 6.0 that lost its last word, if the snapshots are there`, async () => {
+    const pair = await openFakePair({
+      source: { generation: "6.0" },
+      target: { generation: "6.0" },
+      clock: fastClock(),
+      operationTimeoutMs: 300_000,
+    });
+    const unit = pair.source.addVolume({ name: "data", content: "live", snapshots: SNAPSHOTS });
+    pair.target.faults.add({ match: { method: "POST", path: /volumes\/custom$/ }, what: LATE });
+    const { lingering } = await pair.copy(copyOfVolume(unit, { mode, sends: ["s1", "s2"] }));
+    expectEqual(pair, unit);
+    // Only a source that was dialled waits for the word.
+    expect(typeof lingering).toBe(mode === "pull" ? "string" : "undefined");
+  });
+
+  test(`copy() in ${mode} mode needs no belief where the target tells its late success`, async () => {
+    const pair = await openFakePair({
+      source: { generation: "6.0" },
+      clock: fastClock(),
+      operationTimeoutMs: 300_000,
+    });
+    const unit = pair.source.addVolume({ name: "data", content: "live", snapshots: SNAPSHOTS });
+    pair.target.faults.add({ match: { method: "POST", path: /volumes\/custom$/ }, what: LATE });
+    expect(await pair.copy(copyOfVolume(unit, { mode, sends: ["s1", "s2"] }))).not.toHaveProperty("lingering");
+    expectEqual(pair, unit);
+  });
+}
+
+for (const mode of ["pull", "push"] as const) {
+  test(`copy() in ${mode} mode does not believe it if a snapshot is not there`, async () => {
+    const pair = await openFakePair({
+      source: { generation: "6.0" },
+      target: { generation: "6.0" },
+      clock: fastClock(),
+      operationTimeoutMs: 300_000,
+    });
+    const unit = pair.source.addVolume({ name: "data", content: "live", snapshots: SNAPSHOTS });
+    pair.target.faults.add({ match: { method: "POST", path: /volumes\/custom$/ }, what: LATE });
+    const failed = pair.copy(copyOfVolume(unit, { mode, sends: ["s1", "s2", "s3"] }));
+    await expect(failed).rejects.toMatchObject({ code: "copy.unproven" });
+    await expect(failed).rejects.toThrow(/^Cannot tell whether .* loses a volume's last word after 30 s$/);
+  });
+}
+
+test("copy() does not believe a target of 6.0 that has lost its source within 30 s", async () => {
+  const pair = await openFakePair({ source: { generation: "6.0" }, target: { generation: "6.0" } });
+  const unit = pair.source.addVolume({ name: "data", content: "live", snapshots: SNAPSHOTS });
+  pair.target.faults.add({ match: { method: "POST", path: /volumes\/custom$/ }, what: LATE });
+  const failed = pair.copy(copyOfVolume(unit, { mode: "push", sends: ["s1", "s2"] }));
+  await expect(failed).rejects.toMatchObject({ code: "incus.operation-failed" });
+});
+
 test("copy() in relay mode tells how many bytes passed", async () => {
   const pair = await openFakePair({ source: { driver: "dir" }, target: { driver: "dir" } });
   const content = "x".repeat(3_000_000);

@@ -23,6 +23,7 @@ export const ALL: Capabilities = {
   excludeOlder: true,
   fullVolumes: true,
   cancelMigration: true,
+  tellLateSuccess: true,
   listPoolsRestricted: true,
   zfsNewestCommon: true,
   directBackup: true,

@@ -23,6 +23,7 @@ export class Connections {
   readonly #open = new Map<ChannelName, Channel>();
   readonly #waiting = new Map<ChannelName, { take: (channel: Channel) => void; giveUp: (why: string) => void }>();
   #gone = false;
+  #forgotten = false;
 
   private constructor(peer: Peer | undefined) {
     this.#peer = peer;
@@ -59,6 +60,17 @@ export class Connections {
     } catch (error) {
       throw new Refusal(500, `Failed waiting for migration ${name} connection on ${on}: ${textOf(error)}`);
     }
+  }
+
+  get areForgotten(): boolean {
+    return this.#forgotten;
+  }
+
+  /** The work is over and nobody is told: what came from outside breaks off, and what was dialled stays open. */
+  forget(): void {
+    this.#forgotten = true;
+    this.#gone = true;
+    if (this.#peer === undefined) for (const channel of this.#open.values()) channel.cut();
   }
 
   /** Ends both; whoever comes later is sent away. */

@@ -32,6 +32,8 @@ export type FaultKind =
   | { readonly kind: "migration-cut"; readonly channel: "control" | "fs"; readonly afterBytes: number }
   /** A migration's target runs out of space once so many bytes have come. */
   | { readonly kind: "storage-full"; readonly afterBytes: number }
+  /** A migration's target takes longer over its data than a target of 6.0 may to tell a volume's source how it ended. */
+  | { readonly kind: "late-success"; readonly afterMs: number }
   /** A migration's target asks for these snapshots too, whether they were offered or not. */
   | { readonly kind: "ask-for"; readonly names: readonly string[] }
   /** A migration's side speaks of an index header version that nobody knows. */

@@ -11,6 +11,8 @@ export type Generation = {
   readonly forbiddenListsAreEmpty: boolean;
   /** All migration operations can be cancelled; else an instance's source only. */
   readonly cancelsAllMigrations: boolean;
+  /** A volume's source hears of the target's success even if the data took longer than 30 s. */
+  readonly tellsLateSuccess: boolean;
   /** A PATCH of an instance without a description leaves it alone; else it is blanked. */
   readonly patchKeepsDescription: boolean;
   /** ZFS refreshes from the newest common GUID; else by the oldest, with all that goes wrong then. */
@@ -94,6 +96,7 @@ export const GENERATIONS = {
     poolsForRestricted: false,
     forbiddenListsAreEmpty: false,
     cancelsAllMigrations: false,
+    tellsLateSuccess: false,
     patchKeepsDescription: false,
     zfsNewestCommon: false,
     hidesTokens: false,
@@ -114,6 +117,7 @@ export const GENERATIONS = {
     poolsForRestricted: true,
     forbiddenListsAreEmpty: true,
     cancelsAllMigrations: true,
+    tellsLateSuccess: true,
     patchKeepsDescription: true,
     zfsNewestCommon: true,
     hidesTokens: true,

@@ -1,3 +1,4 @@
+import { setTimeout } from "node:timers/promises";
 import type { Channel } from "./channel.ts";
 import { compareSnapshots } from "./compare-snapshots.ts";
 import type { Connections } from "./connections.ts";
@@ -36,6 +37,14 @@ export async function runSink(job: SinkJob): Promise<void> {
     await control.send(encodeHeader(answer));
     const failed = failureOfSource(control);
     await Promise.race([receive(job, fs, offer, answer), failed]);
+    if (job.fault?.kind === "late-success") {
+      await setTimeout(job.fault.afterMs);
+      if (job.unit.kind === "volume" && !host.generation.tellsLateSuccess) {
+        failed.catch(() => {});
+        connections.forget();
+        return;
+      }
+    }
     await control.send(encodeControl(undefined));
     // The source ends the connections, however it ends itself: its end is its own affair.
     await failed.catch(() => {});
@@ -44,7 +53,7 @@ export async function runSink(job: SinkJob): Promise<void> {
     throw error;
   } finally {
     stopWatching();
-    connections.disconnect();
+    if (!connections.areForgotten) connections.disconnect();
   }
 }
 

@@ -41,7 +41,7 @@ export async function runSource(job: SourceJob, operation: Operation): Promise<v
     await control.send(encodeHeader(offer));
     const answer = await headerFrom(control);
     const sent = send(job, operation, fs, offer, answer);
-    const ended = endFrom(control);
+    const ended = endFrom(control, job.unit);
     await Promise.all([sent, ended]);
   } catch (error) {
     await control.send(encodeControl(textOf(error))).catch(() => {});
@@ -98,12 +98,14 @@ export async function headerFrom(control: Channel): Promise<MigrationHeader> {
   return decodeHeader(bytes);
 }
 
-async function endFrom(control: Channel): Promise<void> {
+/** Of a volume the reason alone is told. */
+async function endFrom(control: Channel, { kind }: UnitRecord): Promise<void> {
+  const about = (what: string): string => (kind === "instance" ? `Error ${what} migration control target: ` : "");
   const bytes = await control.message().catch((error: unknown) => {
-    throw new Refusal(500, `Error reading migration control target: ${textOf(error)}`);
+    throw new Refusal(500, `${about("reading")}${textOf(error)}`);
   });
   const failure = controlError(bytes);
-  if (failure !== undefined) throw new Refusal(500, `Error from migration control target: ${failure}`);
+  if (failure !== undefined) throw new Refusal(500, `${about("from")}${failure}`);
 }
 
 async function send(

@@ -276,6 +276,7 @@ function factsOf(side: Side): ServerFacts {
     excludeOlder: true,
     fullVolumes: true,
     cancelMigration: true,
+    tellLateSuccess: true,
     listPoolsRestricted: true,
     zfsNewestCommon: true,
     directBackup: true,

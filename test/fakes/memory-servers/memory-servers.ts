@@ -16,6 +16,8 @@ export type MemoryServers = {
   intercept: Intercept;
   /** Names that the next transfer lists on the target without data behind them. */
   phantoms: readonly string[];
+  /** The operation that every transfer leaves behind on the source. */
+  lingering: string | undefined;
 };
 
 /** Both servers of a run, empty. */
@@ -33,6 +35,7 @@ export function memoryServers(clock: Clock): MemoryServers {
     target,
     calls,
     phantoms: [],
+    lingering: undefined,
     intercept: async (_call, effect) => effect(),
     servers: serversOf(passing(() => made.intercept)),
     connect: () => {
@@ -50,7 +53,7 @@ export function memoryServers(clock: Clock): MemoryServers {
         onProgress({ bytes: 10, totalBytes: undefined, bytesPerSecond: 10, what: undefined });
         const call = { side: "between", verb: "copy", unit: unitId(copy.source), detail: unitId(copy.target) } as const;
         await pass(call, () => refresh(copy, made), signal);
-        return { bytes: 20 };
+        return { bytes: 20, ...(made.lingering === undefined ? {} : { lingering: made.lingering }) };
       },
       close: async () => {},
     };
