@@ -30,8 +30,8 @@ export type WatchOptions = {
   readonly onTargetProgress?: (progress: Progress) => void;
   /** When data was last seen to move by somebody else than the operations. */
   readonly movedAt?: () => EpochMs;
-  /** The data passes through the agent: when it lets go, both operations end. */
-  readonly relayed?: boolean;
+  /** The data passes through the agent: when it lets go of the connections, both operations end. */
+  readonly letGo?: () => void;
   /** The target is one that loses its last word when the data take long. */
   readonly losesLastWord?: boolean;
 };
@@ -43,8 +43,8 @@ const GIVING_UP_MS = 35 * SECOND_MS;
 const BUSY_MS = 40 * SECOND_MS;
 const BUSY_EVERY_MS = SECOND_MS;
 
-/** How long the other side gets to see for itself that one has failed. */
-const NOTICE_MS = 3 * SECOND_MS;
+/** How long an operation gets to see for itself that its connections are gone, or that the other side has failed. */
+const NOTICE_MS = 5 * SECOND_MS;
 
 /** How long one side may go on alone once the other has called the copy a success: they end within seconds of each other. */
 const LAGGING_MS = 2 * MINUTE_MS;
@@ -125,7 +125,7 @@ export async function awaitBoth(
     return { source: lastWord.isLost() && isUntold(source) ? UNTOLD : source, target, lingers };
   } finally {
     stop.abort();
-    if (!isOver) await giveUp(ends, running, options.relayed ?? false);
+    if (!isOver) await giveUp(ends, running, options.letGo, clock);
   }
 }
 
@@ -138,7 +138,7 @@ function lagging(ends: Ends, running: Running, side: Side): AgentError {
   );
 }
 
-/** Asks the source to give its operation up, because no target will come for it. Its own end matters to nobody. */
+/** Asks a server to give its operation up, to which nobody has connected and nobody will. Its own end matters to nobody. */
 export async function abandon(end: End, operation: Operation): Promise<void> {
   await end.operations.cancel(operation, AbortSignal.timeout(GIVING_UP_MS)).catch(() => false);
 }
@@ -154,17 +154,36 @@ async function endOther(ends: Ends, running: Running, side: Side, clock: Clock, 
     .catch(() => false);
 }
 
-/** Ends what can be ended, under a time of its own, and waits until it has. */
-async function giveUp(ends: Ends, running: Running, relayed: boolean): Promise<void> {
+/**
+ * Ends both, under a time of its own, and waits until they have ended. One at a time: a daemon before 7.0.1 (of 7.1 and 7.2
+ * too) falls over an operation that is cancelled at the very moment at which it ends by itself, and takes all with it.
+ */
+async function giveUp(ends: Ends, running: Running, letGo: (() => void) | undefined, clock: Clock): Promise<void> {
   const signal = AbortSignal.timeout(GIVING_UP_MS);
+  if (letGo !== undefined) letGo();
+  else if (!(await cancelEither(ends, running, signal))) return;
   const both: readonly Side[] = ["source", "target"];
-  const ending = await Promise.all(
-    both.map((side) => ends[side].operations.cancel(running[side], signal).catch(() => false)),
-  );
-  // What no server lets itself be talked out of runs to its end without us.
-  if (!relayed && !ending.includes(true)) return;
-  await Promise.allSettled(both.map((side) => ends[side].operations.waitFor(running[side], {}, signal)));
+  await Promise.all(both.map((side) => untilEnded(ends[side], running[side], clock, signal)));
 }
+
+/** Whether one of them could be cancelled, which ends the other. Else both run to their end without us. */
+async function cancelEither(ends: Ends, running: Running, signal: AbortSignal): Promise<boolean> {
+  for (const side of ["source", "target"] as const) {
+    if (await ends[side].operations.cancel(running[side], signal).catch(() => false)) return true;
+  }
+  return false;
+}
+
+/** Waits for an operation that has every reason to end. Only one that does not after all is cancelled: see above. */
+export async function untilEnded(end: End, operation: Operation, clock: Clock, signal: AbortSignal): Promise<void> {
+  const ended = () => end.operations.waitFor(operation, {}, signal).then(isTrue, isFalse);
+  const late = clock.sleep(NOTICE_MS, signal).then(isFalse, isFalse);
+  if (await Promise.race([ended(), late])) return;
+  if (await end.operations.cancel(operation, signal).catch(isFalse)) await ended();
+}
+
+const isTrue = () => true;
+const isFalse = () => false;
 
 function askedOf(end: End, { method, path }: MigrationRequest) {
   return { host: end.connection.host, method, path };

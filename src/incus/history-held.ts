@@ -5,16 +5,15 @@ import { AgentError, IncusRefusal } from "../model/errors.ts";
 import type { Clock } from "../model/ports.ts";
 import type { Snapshot } from "../model/snapshot.ts";
 import { SECOND_MS } from "../model/time.ts";
-import type { Operation } from "./answer.ts";
-import { abandon, type End, secretsOf, start } from "./copy-ends.ts";
+import { abandon, type End, secretsOf, start, untilEnded } from "./copy-ends.ts";
 import { type CHANNELS, sourceRequest } from "./copy-requests.ts";
 import { type Guids, readZfsList } from "./history-lists.ts";
 import { list, refusal } from "./history-offer.ts";
 import { decodeHeader, FS_TYPES, LIST_FEATURE, zfsAnswer } from "./migration-header.ts";
 import { type Frame, frameOf } from "./relay-pump.ts";
 
-/** How long the server may take to end an operation that nobody needs any more. */
-const ENDING_MS = 15 * SECOND_MS;
+/** How long the server may take to end an operation that nobody needs any more; until then it does nothing else to the unit. */
+const ENDING_MS = 35 * SECOND_MS;
 
 /**
  * All that the refresh must leave on the replica: what is there now, which may be more than the plan saw. On ZFS with
@@ -85,7 +84,9 @@ async function readGuids(target: End, copy: Copy, clock: Clock, signal: AbortSig
     return await converse(copy, await open("control"), await open("fs"));
   } finally {
     for (const socket of opened) socket.terminate();
-    await end(target, operation);
+    // To cancel it as well might hit it as it ends, which is the end of the daemon: see copy-ends.ts.
+    if (opened.length === 0) await abandon(target, operation);
+    else await untilEnded(target, operation, clock, AbortSignal.timeout(ENDING_MS));
   }
 }
 
@@ -148,10 +149,4 @@ class Line {
     if (done) throw new AgentError("incus.unreachable", "The server has ended the conversation about GUIDs");
     return frameOf(value[0], value[1]);
   }
-}
-
-/** Its end is of no interest, but until then the server works on nothing else of the instance. */
-async function end(target: End, operation: Operation): Promise<void> {
-  await abandon(target, operation);
-  await Promise.allSettled([target.operations.waitFor(operation, {}, AbortSignal.timeout(ENDING_MS))]);
 }

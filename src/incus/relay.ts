@@ -3,9 +3,9 @@ import type { Copied, Copy, Progress } from "../model/copy.ts";
 import type { Clock } from "../model/ports.ts";
 import { type EpochMs, SECOND_MS } from "../model/time.ts";
 import type { Operation } from "./answer.ts";
-import { abandon, awaitBoth, type End, type Ends, type Running, secretsOf, start } from "./copy-ends.ts";
+import { abandon, awaitBoth, type End, type Ends, type Running, secretsOf, start, untilEnded } from "./copy-ends.ts";
 import { throwUnlessDone } from "./copy-outcome.ts";
-import { CHANNELS, type MigrationRequest, type Secrets, sinkRequest, sourceRequest } from "./copy-requests.ts";
+import { CHANNELS, type MigrationRequest, sinkRequest, sourceRequest } from "./copy-requests.ts";
 import { watchHistory } from "./history.ts";
 import { heldHistory } from "./history-held.ts";
 import { losesLastWord } from "./last-word.ts";
@@ -23,6 +23,9 @@ type Channel = (typeof CHANNELS)[number];
 type Sockets = Readonly<Record<Channel, { readonly source: WebSocket; readonly target: WebSocket }>>;
 
 const TELL_EVERY_MS = SECOND_MS / 2;
+
+/** How long the end of an operation is waited for whose other side could not be begun. */
+const CLOSING_MS = 35 * SECOND_MS;
 
 /** The agent stands between the servers, which need not reach each other, and passes on what each says to the other. */
 export async function relay(ends: Ends, copy: Copy, options: RelayOptions, signal: AbortSignal): Promise<Copied> {
@@ -43,7 +46,8 @@ export async function relay(ends: Ends, copy: Copy, options: RelayOptions, signa
   );
   try {
     const { movedAt, note: onTargetProgress } = counter;
-    const watch = { clock: options.clock, relayed: true, movedAt, onTargetProgress, losesLastWord: mute };
+    const letGo = () => over.abort();
+    const watch = { clock: options.clock, letGo, movedAt, onTargetProgress, losesLastWord: mute };
     const outcomes = await awaitBoth(ends, running, watch, either);
     await throwUnlessDone(ends, copy, outcomes, options.clock, signal);
     return { bytes: counter.bytes(), guids: Object.fromEntries(history.guids()) };
@@ -61,8 +65,8 @@ function overheard(inspect: Inspect, size: SizeWatch): Inspect {
   };
 }
 
-/** One server's operation, and how to get at its websockets. */
-type Party = { readonly end: End; readonly operation: Operation; readonly secrets: Secrets };
+/** One server's operation, and its websockets. */
+type Party = { readonly end: End; readonly operation: Operation; readonly sockets: WebSocket[] };
 
 /** Both operations and all their websockets. What was begun is ended if the rest cannot be. */
 async function open(
@@ -72,51 +76,41 @@ async function open(
   signal: AbortSignal,
 ): Promise<{ running: Running; sockets: Sockets }> {
   const parties: Party[] = [];
-  const sockets: WebSocket[] = [];
   let isOpen = false;
   try {
     const begin = async (end: End, request: MigrationRequest) => {
       const operation = await start(end, request, clock, signal);
-      const party = { end, operation, secrets: secretsOf(end, operation, request) };
+      const party: Party = { end, operation, sockets: [] };
       parties.push(party);
-      return party;
+      // At once: a server waits 30 s for them, for control first, and the other may take longer than that to begin.
+      const secrets = secretsOf(end, operation, request);
+      const control = await connect(party, secrets.control, signal);
+      return { operation, control, fs: await connect(party, secrets.fs, signal) };
     };
     const source = await begin(ends.source, sourceRequest(copy, undefined));
     const target = await begin(ends.target, sinkRequest(copy, undefined));
-    // Each server waits for its control connection first.
-    const control = await connect({ source, target }, "control", sockets, signal);
-    const fs = await connect({ source, target }, "fs", sockets, signal);
     isOpen = true;
-    return { running: { source: source.operation, target: target.operation }, sockets: { control, fs } };
+    const pairOf = (channel: Channel) => ({ source: source[channel], target: target[channel] });
+    const running = { source: source.operation, target: target.operation };
+    return { running, sockets: { control: pairOf("control"), fs: pairOf("fs") } };
   } finally {
-    if (!isOpen) await close(parties, sockets);
+    if (!isOpen) await Promise.all(parties.map((party) => close(party, clock)));
   }
 }
 
-type Parties = { readonly source: Party; readonly target: Party };
-
-async function connect(
-  { source, target }: Parties,
-  channel: Channel,
-  sockets: WebSocket[],
-  signal: AbortSignal,
-): Promise<Sockets[Channel]> {
-  const dial = async ({ end, operation, secrets }: Party) => {
-    const path = `/1.0/operations/${operation.id}/websocket?secret=${encodeURIComponent(secrets[channel])}`;
-    const socket = await end.connection.openWebsocket(path, signal);
-    sockets.push(socket);
-    return socket;
-  };
-  // Both are waited for, so that none is opened behind the back of who closes them all.
-  const [atSource, atTarget] = await Promise.allSettled([dial(source), dial(target)]);
-  if (atSource.status === "rejected") throw atSource.reason;
-  if (atTarget.status === "rejected") throw atTarget.reason;
-  return { source: atSource.value, target: atTarget.value };
+/** Nothing is read of it until it has its twin. */
+async function connect({ end, operation, sockets }: Party, secret: string, signal: AbortSignal): Promise<WebSocket> {
+  const path = `/1.0/operations/${operation.id}/websocket?secret=${encodeURIComponent(secret)}`;
+  const socket = await end.connection.openWebsocket(path, signal);
+  sockets.push(socket);
+  return socket;
 }
 
-async function close(parties: readonly Party[], sockets: readonly WebSocket[]): Promise<void> {
+/** An operation that has lost its connections is not cancelled as well: that might hit it as it ends. */
+async function close({ end, operation, sockets }: Party, clock: Clock): Promise<void> {
+  if (sockets.length === 0) return abandon(end, operation);
   for (const socket of sockets) socket.terminate();
-  await Promise.all(parties.map(({ end, operation }) => abandon(end, operation)));
+  await untilEnded(end, operation, clock, AbortSignal.timeout(CLOSING_MS));
 }
 
 type Counter = {

@@ -82,7 +82,9 @@ test("copy() ends the source's operation when the target refuses the other one",
       code: "incus.refused",
       status: 500,
     });
-    expect(pair.source.requests.map(({ method }) => method)).toContain("DELETE");
+    // One that has lost its connections ends by itself: cancelled as it does, it takes a daemon before 7.0.1 with it.
+    expect(pair.source.requests.some(({ method }) => method === "DELETE")).toBe(mode === "pull");
+    if (mode === "relay") expect(await pair.servers.source.isBusy(unit, new AbortController().signal)).toBe(false);
   }
 });
 
@@ -126,7 +128,8 @@ for (const mode of MODES) {
     await vi.waitFor(() => expect(isUnderWay(pair)).toBe(true));
     controller.abort(new Error("enough"));
     await expect(copied).rejects.toThrow("enough");
-    expect(pair.source.requests.map(({ method }) => method)).toContain("DELETE");
+    // The source's ends by itself when a relay lets go; the target's is deaf to that, and is cancelled in the end.
+    expect(pair.source.requests.some(({ method }) => method === "DELETE")).toBe(mode !== "relay");
     expect(pair.target.requests.map(({ method }) => method)).toContain("DELETE");
   });
 }

@@ -63,6 +63,8 @@ for (const generation of GENERATIONS) {
       expect(target.snapshots(copy.target)).toEqual(seen.expected.target);
       expect(target.datasets(copy.target)).toEqual(seen.expected.target);
       for (const name of seen.expected.target) expect(digest(target, name)).toBe(seen.digests.get(name));
+      // What is asked for its GUIDs and let go is not cancelled too: a daemon before 7.0.1 may not survive that.
+      expect(target.requests.filter(({ method, path }) => method === "DELETE" && /operations/.test(path))).toEqual([]);
       if (driver === "zfs") expect(Object.fromEntries(seen.guids)).toMatchObject(target.guids(copy.target));
     });
   }
