@@ -1,5 +1,16 @@
 import type { Side } from "../model/job.ts";
-import type { Instance, Network, Profile, Project, ServerFacts, ServerState, State, Volume } from "../model/state.ts";
+import { MARKS } from "../model/marks.ts";
+import type {
+  Instance,
+  Network,
+  Profile,
+  Project,
+  ServerFacts,
+  ServerState,
+  State,
+  Volume,
+  Workload,
+} from "../model/state.ts";
 import { unitId } from "../model/unit.ts";
 import { isScratch } from "./scratch.ts";
 
@@ -25,13 +36,23 @@ export function indexState(state: State): StateIndex {
 function indexServer(server: ServerState): ServerIndex {
   return {
     facts: server.facts,
-    instances: new Map(server.instances.map((instance) => [unitId(instance), instance])),
-    volumes: new Map(server.volumes.filter((each) => !isScratch(each)).map((volume) => [unitId(volume), volume])),
+    instances: byId(server.instances.filter(isNotPassing)),
+    volumes: byId(server.volumes.filter(isNotPassing)),
     drivers: new Map(server.pools.map(({ name, driver }) => [name, driver])),
     projects: new Map(server.projects.map((project) => [project.name, project])),
     networks: new Map(server.networks.map((network) => [keyOf(network), network])),
     profiles: new Map(server.profiles.map((profile) => [keyOf(profile), profile])),
   };
+}
+
+function byId<W extends Workload>(workloads: readonly W[]): ReadonlyMap<string, W> {
+  return new Map(workloads.map((workload) => [unitId(workload), workload]));
+}
+
+/** What a rehearsal works with, and the copies that an offsite run exports from, come and go: no workloads of anybody. */
+function isNotPassing(workload: Workload): boolean {
+  if (workload.config[MARKS.offsite] !== undefined) return false;
+  return workload.kind === "instance" || !isScratch(workload);
 }
 
 type Feature = "ownVolumes" | "ownProfiles" | "ownNetworks";

@@ -18,6 +18,12 @@ test("makePlan() takes a glob for all that match, in its project and pool only",
   expect(ids(plan([volumeJob("w*")], state))).toEqual(["copy:default/default/web1"]);
 });
 
+test("makePlan() never replicates the copies that an offsite run exports from", () => {
+  const config = { "user.iab.offsite": "iab@host1 offsite-20261120-040000-1f3c" };
+  const state = stateOf({ instances: [instance("web1"), instance("offsite-0123", { config })] });
+  expect(ids(plan([job("*")], state))).toEqual(["copy:default/web1"]);
+});
+
 test("makePlan() puts what is named apart before what a glob brings, and takes each workload once", () => {
   const state = stateOf({ instances: [instance("web1"), instance("web2")] });
   const made = plan([job("*"), job("web?"), job("web1", { mode: "relay" })], state);
