@@ -71,7 +71,7 @@ async function show(args: Args, context: Context): Promise<number> {
   const config = parseConfig(await world.files.read(path, world.signal));
   return withHosts(hostsOf(config, path, context), async (host) => {
     const setting = { args, context, config, offsite: offsitePart(config, path), host };
-    const windows = await windowsOf(setting.offsite, host, world.signal);
+    const windows = await windowsOf(setting.offsite, host, world);
     const plan = await decide(setting, windows.pending, world.signal);
     world.print(offsitePlanText(globals.format, plan, lookOf(world)));
     return exitCodeOfPlan(plan, args);
@@ -106,7 +106,7 @@ async function withinWindow(setting: Setting, begin: () => Promise<void>): Promi
   const progress = watchOffsite(offsite, world);
   const lock = await world.locks.take(offsiteLockName(await ownerOf(offsite, world)), progress.tell);
   try {
-    const windows = await windowsOf(offsite, host, world.signal);
+    const windows = await windowsOf(offsite, host, world);
     const state = args.ignoreWindows ? undefined : openWindow(windows, world.clock.now());
     const window = watchWindow(offsite.windowEnd === "stop" ? state?.closesAt : undefined, world);
     try {

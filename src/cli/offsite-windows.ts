@@ -7,18 +7,25 @@ import { type EpochMs, MINUTE_MS, rfc3339 } from "../model/time.ts";
 import { windowState } from "../windows/window-state.ts";
 import type { OffsiteHost } from "./offsite-host.ts";
 
-/** The windows that count: those of the configuration, or those that the host itself has. */
+/**
+ * The windows that count: those of the configuration, or those that the host itself has. Where these cannot be read the
+ * configuration's others do; without such it is an error, and never "always".
+ */
 export async function windowsOf(
   offsite: OffsiteConfig,
   host: (side: Side) => Promise<OffsiteHost>,
-  signal: AbortSignal,
+  { log, signal }: Pick<World, "log" | "signal">,
 ): Promise<HostWindows> {
-  const { maintenanceWindows, timeZone, sources } = offsite;
-  if (maintenanceWindows !== "incusos") {
-    const zone = timeZone ?? new Intl.DateTimeFormat().resolvedOptions().timeZone;
-    return { windows: maintenanceWindows, zone, pending: undefined };
-  }
-  return (await host(sources[0]?.host ?? "source")).windows(signal);
+  const { maintenanceWindows, fallbackWindows, timeZone, sources } = offsite;
+  const zone = timeZone ?? new Intl.DateTimeFormat().resolvedOptions().timeZone;
+  if (maintenanceWindows !== "incusos") return { windows: maintenanceWindows, zone, pending: undefined };
+  const opened = await host(sources[0]?.host ?? "source");
+  const [read] = await Promise.allSettled([opened.windows(signal)]);
+  if (read.status === "fulfilled") return read.value;
+  const unreadable = read.reason instanceof AgentError && read.reason.code === "window.unreadable";
+  if (!unreadable || fallbackWindows.length === 0) throw read.reason;
+  log.warn("window.unreadable", { why: read.reason.message, instead: "offsite.fallback_windows" });
+  return { windows: fallbackWindows, zone, pending: undefined };
 }
 
 /** How it stands with the windows now; `window.closed` where none is open. */

@@ -50,7 +50,7 @@ async function showWindow(
   const offsite = offsitePart(config, path);
   const { windows, zone } = await withHosts(
     (side) => context.openHost(side, config, path, world),
-    (host) => windowsOf(offsite, host, world.signal),
+    (host) => windowsOf(offsite, host, world),
   );
   const shown = { at, zone, windows: windows.length, ...windowState(windows, zone, at) };
   world.print(windowText(globals.format, shown));

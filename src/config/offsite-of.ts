@@ -34,7 +34,8 @@ export function offsiteOf(file: OffsiteFile): OffsiteConfig | undefined {
     hostname: file.hostname,
     username: file.username,
     sources: file.sources?.map(sourceOf) ?? [EVERYTHING],
-    maintenanceWindows: windowsOf(file.maintenance_windows),
+    maintenanceWindows: file.maintenance_windows === "incusos" ? "incusos" : windowsOf(file.maintenance_windows),
+    fallbackWindows: windowsOf(file.fallback_windows),
     timeZone: file.time_zone,
     policiesFile: file.policies,
     cache: {
@@ -142,8 +143,7 @@ function folder(prefix: string): string {
   return prefix === "" || prefix.endsWith("/") ? prefix : `${prefix}/`;
 }
 
-function windowsOf(windows: OffsiteFile["maintenance_windows"]): readonly MaintenanceWindow[] | "incusos" {
-  if (windows === "incusos") return windows;
+function windowsOf(windows: OffsiteFile["fallback_windows"]): readonly MaintenanceWindow[] {
   return windows.map(({ start_day_of_week: start, end_day_of_week: end, ...times }) => ({
     days: start === undefined || end === undefined ? undefined : { start, end },
     startHour: times.start_hour,

@@ -174,6 +174,10 @@ export const Offsite = keyed({
     .union([z.literal("incusos"), z.array(Window)], { error: () => 'expected a list of windows, or "incusos"' })
     .default([])
     .meta({ description: 'When to run; "incusos" asks the host. None: any time.' }),
+  fallback_windows: z
+    .array(Window)
+    .default([])
+    .meta({ description: 'With "incusos": those that count where the host\'s own cannot be read.' }),
   time_zone: z.string().refine(isTimeZone, "expected a time zone such as Europe/Berlin").optional(),
   policies: Text.optional().meta({ description: "A file of Kopia policies to import." }),
   cache: keyed({
@@ -184,7 +188,11 @@ export const Offsite = keyed({
   upload_limit: Rate.optional(),
   window_end: z.enum(["stop", "finish"]).default("stop").meta({ description: "What happens when the window closes." }),
   healthchecks_url: ServiceUrl.optional(),
-}).superRefine(({ enabled, backend, repository_password }, context) => {
+}).superRefine(({ enabled, backend, repository_password, maintenance_windows, fallback_windows }, context) => {
+  if (fallback_windows.length > 0 && maintenance_windows !== "incusos") {
+    const message = 'has a meaning only with "maintenance_windows": "incusos"';
+    context.issues.push({ code: "custom", message, path: ["fallback_windows"], input: "" });
+  }
   const wanted = enabled ?? (backend !== undefined || repository_password !== undefined);
   for (const [key, value] of Object.entries({ backend, repository_password })) {
     if (!wanted || value !== undefined) continue;

@@ -73,7 +73,10 @@ async function read<T>(connection: Connection, path: string, schema: z.ZodType<T
     throw new AgentError(
       "window.unreadable",
       `Cannot read the maintenance windows of ${connection.host}: ${whyNot(error)}`,
-      { cause: error, hint: 'Write them into offsite.maintenance_windows in place of "incusos"' },
+      {
+        cause: error,
+        hint: 'Write them into offsite.maintenance_windows in place of "incusos", or into offsite.fallback_windows',
+      },
     );
   }
 }

@@ -120,6 +120,8 @@ export type OffsiteConfig = {
   readonly sources: readonly OffsiteSource[];
   /** None: any time. `incusos`: those of the host that the sources are on. */
   readonly maintenanceWindows: readonly MaintenanceWindow[] | "incusos";
+  /** With `incusos`: those that count where the host's own cannot be read. None: then that is an error. */
+  readonly fallbackWindows: readonly MaintenanceWindow[];
   /** The windows' time zone; undefined for that of this machine. */
   readonly timeZone: string | undefined;
   /** Kopia policies to import, as `kopia policy export` writes them. */

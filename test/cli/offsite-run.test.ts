@@ -205,6 +205,14 @@ describe("iab offsite run ends with", () => {
     expect([kopia.calls, reader.calls]).toEqual([[], []]);
   });
 
+  test("75 by the windows that are given for that case", async () => {
+    const given = { maintenance_windows: "incusos", fallback_windows: NIGHTS, time_zone: "UTC" };
+    const { exitCode, stderr } = await offsite(["run"], { offsite: given });
+    expect(exitCode).toBe(75);
+    expect(stderr).toContain("the next one opens at 2026-11-20T22:00:00Z");
+    expect(world.logged.map(({ event }) => event)).toEqual(["window.unreadable"]);
+  });
+
   test("0 with a warning where the host is about to start anew", async () => {
     const { exitCode, stdout } = await offsite(["run"], {
       offsite: { maintenance_windows: "incusos" },

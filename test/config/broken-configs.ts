@@ -179,6 +179,10 @@ export const brokenConfigs: Readonly<Record<string, string>> = {
       { start_hour: 3, end_hour: 2, start_day_of_week: "Monday", end_day_of_week: "Monday" },
     ],
   }),
+  "windows in place of windows that are given": offsite({
+    maintenance_windows: [],
+    fallback_windows: [{ start_hour: 1, end_hour: 2 }],
+  }),
   "windows of another system": offsite({ maintenance_windows: "always", time_zone: "Middle-earth/Shire" }),
   "a source that chooses nothing": sources({}),
   "a source read in an unknown way": sources({ read: "tar", pools: ["local"] }),

@@ -6,8 +6,8 @@ import { parseConfig } from "../../src/config/parse-config.ts";
 
 const text = readFileSync("config.json.example", "utf8");
 
-/** Of these one shows for all: another backend would need another file. */
-const INSTEAD = ["filesystem", "sftp", "webdav", "b2", "azure", "gcs", "rclone"];
+/** Of these one shows for all: another backend, and the other kind of windows, would need another file. */
+const INSTEAD = ["fallback_windows", "filesystem", "sftp", "webdav", "b2", "azure", "gcs", "rclone"];
 
 type Node = { properties?: Record<string, Node>; items?: Node; anyOf?: Node[]; additionalProperties?: Node | boolean };
 

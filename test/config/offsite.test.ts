@@ -44,6 +44,7 @@ test("parseConfig() takes IncusOS's own fields for a whole offsite module, and f
       { read: "export", host: "source", pools: ["*"], instances: [], volumes: [], datasets: [], root: undefined },
     ],
     maintenanceWindows: [],
+    fallbackWindows: [],
     timeZone: undefined,
     policiesFile: undefined,
     cache: { folder: undefined, contentBytes: undefined, metadataBytes: undefined },
