@@ -41,6 +41,7 @@ type Options = {
   readonly urls?: { readonly source?: string; readonly target?: string };
   /** The projects that the agent's certificate is confined to on each side. */
   readonly projects?: Readonly<Record<"source" | "target", readonly string[]>>;
+  readonly environment?: Readonly<Record<string, string>>;
 };
 
 const BUNDLE = "dist/iab.mjs";
@@ -58,7 +59,7 @@ export function openSite(generation: Generation, options: Options = {}): Promise
 /** Sets the agent up between two servers, wherever they are. */
 export async function openSiteBetween<D extends Daemon>(
   { source, target }: { readonly source: D; readonly target: D },
-  { urls = {}, projects }: Options = {},
+  { urls = {}, projects, environment = {} }: Options = {},
 ): Promise<Site<D>> {
   const folder = await mkdtemp(join(tmpdir(), "iab-site-"));
   const identity = await newIdentity();
@@ -84,8 +85,12 @@ export async function openSiteBetween<D extends Daemon>(
       const whole = { ...config, iab: { iabCredDir: ".", ...(iab as object) }, hosts };
       await writeFile(configPath, JSON.stringify(whole, undefined, 2));
     },
-    iab: (argv, options = {}) => runHere([...argv, "--config", configPath], options),
-    start: (argv) => spawn(process.execPath, [BUNDLE, ...argv, "--config", configPath], { stdio: "ignore" }),
+    iab: (argv, options = {}) => runHere([...argv, "--config", configPath], { ...options, environment }),
+    start: (argv) =>
+      spawn(process.execPath, [BUNDLE, ...argv, "--config", configPath], {
+        stdio: "ignore",
+        env: { ...process.env, ...environment },
+      }),
     close: async () => {
       for (const daemon of [source, target]) await removeTrust(daemon, identity.certificate);
       await rm(folder, { recursive: true });
@@ -100,7 +105,9 @@ async function newIdentity(): Promise<ClientIdentity> {
   return { certificate: clientCertificate(keys, Date.now(), serial), key: privateKey };
 }
 
-async function runHere(argv: readonly string[], options: { signal?: AbortSignal; log?: Log }): Promise<Ended> {
+type Running = { readonly signal?: AbortSignal; readonly log?: Log; readonly environment: Record<string, string> };
+
+async function runHere(argv: readonly string[], options: Running): Promise<Ended> {
   const printed: string[] = [];
   const errors: string[] = [];
   const world = memoryWorld();
@@ -113,6 +120,7 @@ async function runHere(argv: readonly string[], options: { signal?: AbortSignal;
       files: systemFiles,
       locks: systemLocks,
       processes: systemProcesses(),
+      environment: options.environment,
       log: options.log ?? world.log,
       signal: options.signal ?? world.signal,
       print: (text) => void printed.push(text),
