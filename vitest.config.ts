@@ -1,7 +1,14 @@
 import { defineConfig } from "vitest/config";
 
 // The lab's daemons and machines are shared by all files of a project, and slow: one file at a time, generous limits.
-const againstTheLab = { fileParallelism: false, testTimeout: 300_000, hookTimeout: 300_000, maxWorkers: 1 };
+const againstTheLab = {
+  fileParallelism: false,
+  testTimeout: 300_000,
+  hookTimeout: 300_000,
+  maxWorkers: 1,
+  // Kept history has six cases for each pair of servers, and much of their time is waiting.
+  maxConcurrency: 6,
+};
 
 // Cuts and kills of real servers and runs take longer than all the rest: `make test-faults` runs them.
 const FAULTS = ["test/e2e/history-faults.test.ts", "test/e2e/kill.test.ts", "test/e2e/failures.test.ts"];
