@@ -10,7 +10,7 @@ import { btrfsReader } from "../../src/storage/btrfs-reader.ts";
 import { systemClock } from "../../src/system/clock.ts";
 import { systemDisks } from "../../src/system/disks.ts";
 import { systemFiles } from "../../src/system/files.ts";
-import { digestOf } from "../lab/content.ts";
+import { digestOf, digestOfFile } from "../lab/content.ts";
 import { GENERATIONS, openLab } from "../lab/lab.ts";
 import { openScratch, type Scratch } from "../lab/scratch.ts";
 import { changeContent, contentDigest, orphanSubvolumes } from "../lab/storage.ts";
@@ -226,6 +226,5 @@ async function digestOfPart(
   if (part.kind === "folder") return digestOf(join(part.folder, workload.kind === "instance" ? "rootfs" : ""));
   const path = join(scratch, "disk");
   await writeFile(path, part.bytes(signal));
-  await chmod(path, 0o600);
-  return digestOf(path);
+  return digestOfFile(path);
 }
