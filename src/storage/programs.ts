@@ -17,7 +17,7 @@ export function storagePrograms(processes: Processes): Programs {
       signal.throwIfAborted();
       if (!(cause instanceof AgentError && cause.code === "files.unusable")) throw cause;
       throw new AgentError("storage.unusable", `Cannot ${doing}: ${cause.message}`, {
-        hint: `install what ${argv[0]} belongs to (btrfs-progs, zfsutils-linux, util-linux), or read with "export"`,
+        hint: `install ${argv[0]} (btrfs-progs, zfsutils-linux, util-linux) or see that it is on the PATH; or read with "export"`,
         cause,
       });
     }
