@@ -16,6 +16,9 @@ export type TarHeader = {
 export type HeaderChanges = { readonly name?: string; readonly size?: number; readonly modifiedAtSeconds?: number };
 
 const NAME = { at: 0, length: 100 };
+const MODE = { at: 100, length: 8 };
+const UID = { at: 108, length: 8 };
+const GID = { at: 116, length: 8 };
 const SIZE = { at: 124, length: 12 };
 const MODIFIED = { at: 136, length: 12 };
 const SUM = { at: 148, length: 8 };
@@ -25,9 +28,6 @@ const MAGIC = { at: 257, length: 6 };
 const PREFIX = { at: 345, length: 155 };
 
 type Field = { readonly at: number; readonly length: number };
-
-/** The largest number that twelve characters of a header hold in octal. */
-const MOST_OCTAL = 8 ** 11 - 1;
 
 /** Why a stream is no whole tar. */
 export function brokenTar(what: string, why: string): AgentError {
@@ -61,12 +61,22 @@ export function changedHeader(block: Buffer, { name, size, modifiedAtSeconds }: 
   return changed;
 }
 
+export type NewEntry = {
+  readonly path: string;
+  readonly type: string;
+  readonly mode: number;
+  readonly size: number;
+  /** Whose it is; root's if nothing is said. */
+  readonly uid?: number | undefined;
+  readonly gid?: number | undefined;
+};
+
 /** The blocks that lead in an entry of ours. */
-export function newHeader(entry: { path: string; type: string; mode: number; size: number }): Buffer {
+export function newHeader(entry: NewEntry): Buffer {
   const block = Buffer.alloc(BLOCK_BYTES);
-  block.write(`${entry.mode.toString(8).padStart(7, "0")}\0`, 100, "latin1");
-  block.write("0000000\0", 108, "latin1");
-  block.write("0000000\0", 116, "latin1");
+  writeNumber(block, MODE, entry.mode);
+  writeNumber(block, UID, entry.uid ?? 0);
+  writeNumber(block, GID, entry.gid ?? 0);
   block.write(entry.type, TYPE_AT, "latin1");
   block.write("ustar\x0000", MAGIC.at, "latin1");
   const { path, size } = entry;
@@ -153,12 +163,13 @@ function parseOctal(digits: string): number {
 }
 
 function writeNumber(block: Buffer, { at, length }: Field, value: number): void {
-  if (value <= MOST_OCTAL) {
+  if (value < 8 ** (length - 1)) {
     block.write(`${value.toString(8).padStart(length - 1, "0")}\0`, at, "latin1");
     return;
   }
   block.fill(0, at, at + length);
-  block.writeBigUInt64BE(BigInt(value), at + length - 8);
+  // Six bytes hold all that a number here can be, and the first bit says that it is not octal.
+  block.writeUIntBE(value, at + length - 6, 6);
   block[at] = 0x80;
 }
 

@@ -1,5 +1,5 @@
 import { readTar, type TarEntry } from "./read-tar.ts";
-import { BLOCK_BYTES, changedHeader, extension, fits, padding } from "./tar-header.ts";
+import { BLOCK_BYTES, changedHeader, extension, fits, newHeader, padding } from "./tar-header.ts";
 
 /** What becomes of an entry on its way from one tar to another. */
 export type TarEdit =
@@ -16,7 +16,7 @@ export const END_MARKER = Buffer.alloc(2 * BLOCK_BYTES);
 const BATCH_BYTES = 64 * 1024;
 
 /** A tar's entries as bytes again, each one edited. Its end marker is not among them. */
-async function* editedEntries(
+export async function* editedEntries(
   bytes: AsyncIterable<Uint8Array>,
   what: string,
   edit: (entry: TarEntry) => TarEdit,
@@ -47,8 +47,15 @@ export async function* editTar(
   yield END_MARKER;
 }
 
+/** A file of ours as a tar has it. */
+export function* fileEntry(path: string, mode: number, content: Buffer): Generator<Buffer> {
+  yield newHeader({ path, type: "0", mode, size: content.length });
+  yield content;
+  yield padding(content.length);
+}
+
 /** Small parts put together: what reads them is asked less often. */
-async function* batched(parts: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+export async function* batched(parts: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   let batch: Buffer[] = [];
   let size = 0;
   for await (const part of parts) {

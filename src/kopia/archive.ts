@@ -25,6 +25,12 @@ export function archiveOf(client: Client, owner: Owner, close: () => Promise<voi
     (await listAll(client, signal)).filter(
       ({ source }) => source.host === owner.hostname && source.userName === owner.username,
     );
+  const argumentsFor = async ({ id, streamName }: Backup, signal: AbortSignal) => {
+    if (streamName === undefined) return outputArguments(id, undefined);
+    const rootObject = (await own(signal)).find((manifest) => manifest.id === id)?.rootEntry?.obj;
+    if (rootObject !== undefined) return outputArguments(id, { name: streamName, rootObject });
+    throw new AgentError("kopia.not-found", `Cannot restore backup ${id}: it has gone`);
+  };
   return {
     close,
     backUpFolder: (folder, what, onProgress, signal) => {
@@ -45,17 +51,18 @@ export function archiveOf(client: Client, owner: Owner, close: () => Promise<voi
       const args = restoreArguments(id, folder, options);
       await client.run({ ...READING, args, doing: `restore backup ${id} to ${folder}` }, signal);
     },
-    restoreToStdout: async ({ id, streamName }, signal) => {
-      const stream = streamName === undefined ? undefined : { name: streamName, rootObject: await rootOf(id) };
-      const call = { args: outputArguments(id, stream), doing: `restore backup ${id}`, toOurStdout: true };
+    restoreToStdout: async (backup, signal) => {
+      const call = {
+        args: await argumentsFor(backup, signal),
+        doing: `restore backup ${backup.id}`,
+        toOurStdout: true,
+      };
       // What it writes goes past us, and whoever reads it may take his time.
       await client.run({ ...call, idleMs: 48 * HOUR_MS }, signal);
-
-      async function rootOf(wanted: string): Promise<string> {
-        const root = (await own(signal)).find((manifest) => manifest.id === wanted)?.rootEntry?.obj;
-        if (root === undefined) throw new AgentError("kopia.not-found", `Cannot restore backup ${wanted}: it has gone`);
-        return root;
-      }
+    },
+    async *read(backup, signal) {
+      const args = await argumentsFor(backup, signal);
+      yield* client.read({ args, doing: `read backup ${backup.id}`, idleMs: READING.idleMs }, signal);
     },
     verify: (backups, { percent }, signal) =>
       verify(

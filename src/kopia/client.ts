@@ -22,6 +22,8 @@ export type Client = {
   run(call: Call, signal: AbortSignal): Promise<string>;
   /** How it ended, be it well or not. */
   attempt(call: Call, signal: AbortSignal): Promise<Finished>;
+  /** What it writes, as it is read; throws at the end unless it ended well. */
+  read(call: Call, signal: AbortSignal): AsyncGenerator<Uint8Array>;
 };
 
 export type ClientOptions = {
@@ -39,6 +41,7 @@ export function kopiaClient(options: ClientOptions): Client {
   const attempt = (call: Call, signal: AbortSignal) => watched(call, options, signal);
   return {
     attempt,
+    read: (call, signal) => readWatched(call, options, signal),
     run: async (call, signal) => {
       const { exitCode, stdout, stderr } = await attempt(call, signal);
       if (exitCode !== 0) throw kopiaFailure(stderr, call.doing);
@@ -69,6 +72,32 @@ async function watched(call: Call, options: ClientOptions, signal: AbortSignal):
     throw cause;
   } finally {
     clearTimeout(timer);
+  }
+}
+
+/** The time runs only while Kopia is waited for: who takes what it writes may take his own. */
+async function* readWatched(call: Call, options: ClientOptions, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  const { idleMs = IDLE_MS, doing } = call;
+  const silent = new AbortController();
+  const parts = options.processes.output(commandOf(call, options), AbortSignal.any([signal, silent.signal]));
+  let timer: NodeJS.Timeout | undefined;
+  try {
+    for (;;) {
+      timer = setTimeout(() => silent.abort(), idleMs);
+      const next = await parts.next();
+      clearTimeout(timer);
+      if (!next.done) yield next.value;
+      else if (next.value.exitCode !== 0) throw kopiaFailure(next.value.stderr, doing);
+      else return;
+    }
+  } catch (cause) {
+    signal.throwIfAborted();
+    if (silent.signal.aborted) throw silence(doing, idleMs, cause);
+    if (cause instanceof AgentError && cause.code === "files.unusable") throw missing(options.program, cause);
+    throw cause;
+  } finally {
+    clearTimeout(timer);
+    await parts.return({ exitCode: 0, stdout: "", stderr: "" });
   }
 }
 

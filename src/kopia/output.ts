@@ -14,6 +14,10 @@ const Manifest = z.object({
     .object({
       obj: z.string(),
       size: z.number().optional(),
+      type: z.string().optional(),
+      mode: z.string().optional(),
+      uid: z.number().default(0),
+      gid: z.number().default(0),
       summ: z
         .object({
           size: z.number().default(0),
@@ -83,6 +87,10 @@ function jsonOf(text: string): unknown {
 /** The tag that says that a backup is one stream, and what its file is called. */
 export const STREAM_TAG = "stream";
 
+function rootOf(mode: string, { uid, gid }: { readonly uid: number; readonly gid: number }) {
+  return { mode: Number.parseInt(mode, 8) & 0o7777, uid, gid };
+}
+
 /** A backup in our words. */
 export function backupOf(manifest: Manifest): Backup {
   const { id, source, description, startTime, endTime, rootEntry, incomplete } = manifest;
@@ -100,6 +108,7 @@ export function backupOf(manifest: Manifest): Backup {
     description,
     tags,
     streamName: tags[STREAM_TAG],
+    ...(rootEntry?.mode === undefined ? {} : { root: rootOf(rootEntry.mode, rootEntry) }),
     state: ended ? "incomplete" : (rootEntry.summ?.numFailed ?? 0) > 0 ? "damaged" : "complete",
   };
 }

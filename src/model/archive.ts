@@ -13,6 +13,8 @@ export type Backup = {
   readonly tags: Readonly<Record<string, string>>;
   /** The name of its one file where it was made from a stream. */
   readonly streamName: string | undefined;
+  /** Mode and owners of the folder that was backed up. */
+  readonly root?: { readonly mode: number; readonly uid: number; readonly gid: number } | undefined;
   /** `incomplete`: it was ended before its end. `damaged`: something of it could not be read. */
   readonly state: "complete" | "incomplete" | "damaged";
 };

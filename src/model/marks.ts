@@ -23,4 +23,6 @@ export const MARKS = {
   stopped: "user.iab.stopped",
   /** On what an offsite run makes for the time of its reading (a copy to export from): `user@host` and the run, `iab@host1 offsite-…`. */
   offsite: "user.iab.offsite",
+  /** On what is being restored, until it is whole: what tells it from anything that somebody else has made. */
+  restoring: "user.iab.restoring",
 } as const;

@@ -72,6 +72,8 @@ export type Finished = { readonly exitCode: number; readonly stdout: string; rea
 export type Processes = {
   /** Runs a program to its end, whatever its exit code; the signal ends it, gently first. */
   run(command: Command, signal: AbortSignal): Promise<Finished>;
+  /** What a program writes, as it is read; how it ended comes last, without its stdout. Reading no further ends it. */
+  output(command: Command, signal: AbortSignal): AsyncGenerator<Uint8Array, Finished>;
 };
 
 /** What lies at a path, links not followed. */
@@ -210,6 +212,8 @@ export type Archive = {
   restoreTo(backup: Backup, folder: string, options: { readonly owners: boolean }, signal: AbortSignal): Promise<void>;
   /** Writes a backup to our stdout: a stream as it was, files as a tar. */
   restoreToStdout(backup: Backup, signal: AbortSignal): Promise<void>;
+  /** A backup's bytes: a stream as it was, files as a tar. It throws, rather than ends, where it is not whole. */
+  read(backup: Backup, signal: AbortSignal): AsyncIterable<Uint8Array>;
   /** Reads backups back: all of their structure, and so many percent of the files. */
   verify(backups: readonly Backup[], options: { readonly percent: number }, signal: AbortSignal): Promise<Verified>;
   /** Frees what no backup needs any more, where that is this host's duty. */

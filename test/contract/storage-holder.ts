@@ -35,7 +35,7 @@ async function effect<T>(work: () => Promise<T>): Promise<T> {
 }
 
 const programs = systemProcesses();
-const processes: Processes = { run: (command, signal) => effect(() => programs.run(command, signal)) };
+const processes: Processes = { ...programs, run: (command, signal) => effect(() => programs.run(command, signal)) };
 const files: Files = {
   ...systemFiles,
   writePrivate: (path, text) => effect(() => systemFiles.writePrivate(path, text)),

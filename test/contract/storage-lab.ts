@@ -38,6 +38,7 @@ export function btrfsOf({ keeperPid }: LabDaemon): readonly string[] {
 export function processesOf(daemon: LabDaemon): Processes {
   const programs = systemProcesses();
   return {
+    ...programs,
     run: ({ argv: [program = "", ...words], ...command }, signal) => {
       const argv = [...(program === "btrfs" ? btrfsOf(daemon) : [program]), ...words];
       return programs.run({ ...command, argv }, signal);

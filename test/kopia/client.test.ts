@@ -4,6 +4,7 @@ import { kopiaClient } from "../../src/kopia/client.ts";
 import { movementOfBackup } from "../../src/kopia/progress.ts";
 import type { Command, Finished } from "../../src/model/ports.ts";
 import { Secret } from "../../src/model/secret.ts";
+import { outputVia } from "../fakes/world/output-via.ts";
 
 function clientOf(run: (command: Command, signal: AbortSignal) => Promise<Finished>) {
   return kopiaClient({
@@ -11,7 +12,7 @@ function clientOf(run: (command: Command, signal: AbortSignal) => Promise<Finish
     configFile: "/f/c.config",
     logFolder: "/f/logs",
     password: new Secret("hidden"),
-    processes: { run },
+    processes: { run, output: outputVia(run) },
   });
 }
 
@@ -111,3 +112,23 @@ test.each(failing)(
     await expect(made).rejects.toMatchObject({ code });
   },
 );
+
+async function bytesOf(parts: AsyncIterable<Uint8Array>): Promise<string> {
+  let read = "";
+  for await (const part of parts) read += Buffer.from(part).toString();
+  return read;
+}
+
+test("read() gives what Kopia writes, and throws rather than ends where Kopia failed", async ({ signal }) => {
+  const call = { args: ["show", "k1/disk.img"], doing: "read backup b1" };
+  const well = clientOf(async () => ({ exitCode: 0, stdout: "bytes", stderr: "" }));
+  expect(await bytesOf(well.read(call, signal))).toBe("bytes");
+  const badly = clientOf(async () => ({ exitCode: 1, stdout: "byt", stderr: "error: BLOB not found" }));
+  await expect(bytesOf(badly.read(call, signal))).rejects.toMatchObject({ code: expect.stringMatching(/^kopia\./) });
+});
+
+test("read() gives a Kopia up that writes nothing any more", async ({ signal }) => {
+  const client = clientOf((_, under) => forEver(under));
+  const reading = bytesOf(client.read({ args: ["show", "k1/disk.img"], doing: "read backup b1", idleMs: 50 }, signal));
+  await expect(reading).rejects.toMatchObject({ code: "kopia.silent" });
+});

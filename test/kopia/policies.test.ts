@@ -73,6 +73,9 @@ function policyKeeper() {
   const client: Client = {
     attempt: async (call) => answer(call),
     run: async (call) => answer(call).stdout,
+    read: async function* (call) {
+      yield Buffer.from(answer(call).stdout);
+    },
   };
   return { client, calls, held };
 }

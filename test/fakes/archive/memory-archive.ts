@@ -69,6 +69,10 @@ export function memoryArchive(clock: Clock): MemoryArchive {
       await pass("maintain", signal);
       return { done: true, owner: "iab@host1", lastAt: clock.now() };
     },
+    read: async function* ({ id }, signal) {
+      await pass(`read ${id}`, signal);
+      yield Buffer.from(archive.contents.get(id) ?? "");
+    },
     remove: unused("remove a backup"),
     restoreTo: unused("restore"),
     restoreToStdout: unused("restore"),

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout } from "node:timers/promises";
 import type { Command, Finished, Processes } from "../../../src/model/ports.ts";
+import { outputVia } from "../world/output-via.ts";
 
 export type FakeKopia = Processes & {
   /** What was put into the repository, in its order. */
@@ -42,6 +43,7 @@ export function fakeKopia(now: () => number): FakeKopia {
       if (failing !== undefined) return { exitCode: 1, stdout: "", stderr: failing[1] };
       return answer(args, command, signal);
     },
+    output: (command, signal) => outputVia(fake.run)(command, signal),
   };
   return fake;
 

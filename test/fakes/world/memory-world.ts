@@ -1,6 +1,7 @@
 import { AgentError } from "../../../src/model/errors.ts";
 import type { Command, Finished, LogFacts, World } from "../../../src/model/ports.ts";
 import type { EpochMs } from "../../../src/model/time.ts";
+import { outputVia } from "./output-via.ts";
 
 export type LogLine = { readonly level: string; readonly event: string; readonly facts: LogFacts };
 
@@ -42,6 +43,11 @@ export function memoryWorld(options: Options = {}): MemoryWorld {
     (level: string) =>
     (event: string, facts: LogFacts = {}) =>
       void logged.push({ level, event, facts });
+  const run: World["processes"]["run"] = async (command, signal) => {
+    signal.throwIfAborted();
+    if (!options.processes) throw new AgentError("files.unusable", `Cannot run ${command.argv[0]}: no such program`);
+    return options.processes(command);
+  };
   return {
     texts,
     logged,
@@ -71,14 +77,7 @@ export function memoryWorld(options: Options = {}): MemoryWorld {
       },
       ask: async (name) => told.get(name)?.(),
     },
-    processes: {
-      run: async (command, signal) => {
-        signal.throwIfAborted();
-        if (!options.processes)
-          throw new AgentError("files.unusable", `Cannot run ${command.argv[0]}: no such program`);
-        return options.processes(command);
-      },
-    },
+    processes: { run, output: outputVia(run) },
     log: { debug: logAt("debug"), info: logAt("info"), warn: logAt("warn"), error: logAt("error") },
     terminal: {
       stdinIsTerminal: options.onTerminal ?? false,

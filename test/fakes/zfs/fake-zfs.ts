@@ -1,5 +1,6 @@
 import { AgentError } from "../../../src/model/errors.ts";
 import type { Clock, Disks, Files, Finished, Processes } from "../../../src/model/ports.ts";
+import { outputVia } from "../world/output-via.ts";
 import { FakeFailure, zfsCommand } from "./commands.ts";
 import { machineFiles } from "./machine-files.ts";
 import { emptyState, type FakeDataset, type ZfsState } from "./state.ts";
@@ -53,7 +54,10 @@ export function fakeZfs(): FakeZfs {
     effects: 0,
     killAt: undefined,
     meanwhile: () => {},
-    processes: { run: (command, signal) => effect(() => run(command.argv, signal)) },
+    processes: {
+      run: (command, signal) => effect(() => run(command.argv, signal)),
+      output: outputVia((command, signal) => effect(() => run(command.argv, signal))),
+    },
     ...machineFiles(state, effect),
     clock: {
       now: () => now,

@@ -1,0 +1,55 @@
+import { z } from "zod";
+import type { Progress } from "../model/copy.ts";
+import type { UnitFiles, UnitRecord } from "../model/export.ts";
+import { MARKS } from "../model/marks.ts";
+import type { Clock, Server } from "../model/ports.ts";
+import { MINUTE_MS, SECOND_MS } from "../model/time.ts";
+import type { Unit } from "../model/unit.ts";
+
+type Making = {
+  readonly server: Server & UnitFiles;
+  readonly clock: Clock;
+  readonly onProgress: (progress: Progress) => void;
+};
+
+export type NewUnit = {
+  readonly unit: Unit;
+  readonly pool: string;
+  /** What it is made from bears this as `MARKS.restoring`. */
+  readonly mark: string;
+  readonly file: (signal: AbortSignal) => AsyncIterable<Uint8Array>;
+};
+
+const Config = z.record(z.string(), z.string());
+const UNDO_MS = 10 * MINUTE_MS;
+
+/** Makes a unit that is not there yet out of a file. One that was made by half is removed again, and nobody else's. */
+export async function makeUnit(
+  { server, clock, onProgress }: Making,
+  made: NewUnit,
+  signal: AbortSignal,
+): Promise<void> {
+  const { unit, pool, mark, file } = made;
+  let isWhole = false;
+  try {
+    await server.importFile({ unit, pool }, file(signal), onProgress, signal);
+    await server.patchConfig(unit, { [MARKS.restoring]: "" }, signal);
+    isWhole = true;
+  } finally {
+    if (!isWhole) await removeHalf(server, clock, unit, mark);
+  }
+}
+
+async function removeHalf(server: Making["server"], clock: Clock, unit: Unit, mark: string): Promise<void> {
+  const signal = AbortSignal.timeout(UNDO_MS);
+  // An import that was given up may go on, and what it makes can only be removed when it is there.
+  while (await server.isBusy(unit, signal)) await clock.sleep(SECOND_MS, signal);
+  const record = await server.recordOf(unit, signal);
+  if (record !== undefined && markOf(record) === mark) await server.remove(unit, signal);
+}
+
+/** What a unit bears while it is being made. */
+function markOf(record: UnitRecord): string | undefined {
+  const words = record.kind === "instance" ? record.instance : record.volume;
+  return Config.safeParse(words["config"]).data?.[MARKS.restoring];
+}
