@@ -97,7 +97,8 @@ async function replaceOld(
   }
 }
 
-async function withServerOf<T>(
+/** Works with the server that a backup is of, or with the one that is wanted. */
+export async function withServerOf<T>(
   backup: Backup,
   wanted: Side | undefined,
   { globals, world }: Context,
@@ -114,7 +115,8 @@ async function withServerOf<T>(
   }
 }
 
-async function poolFor(server: IncusServer, name: string, signal: AbortSignal): Promise<Pool> {
+/** The pool of a server with this name; an error that names the others where there is none. */
+export async function poolFor(server: IncusServer, name: string, signal: AbortSignal): Promise<Pool> {
   const pools = await server.pools([name], signal);
   const found = pools.find((pool) => pool.name === name);
   if (found !== undefined) return found;

@@ -50,14 +50,28 @@ export function offsiteRestoreCommand(actions: Actions): Command {
     .action(
       actions(Flags, (flags, [id = ""], context) => {
         const { to, toIncus, server, pool, ...more } = flags;
-        if ((to === undefined) === (toIncus === undefined)) {
-          throw new AgentError("usage", "Cannot restore: say where to, with either --to or --to-incus");
-        }
+        refuseMixed(flags);
         return toIncus === undefined
           ? restore({ to: to ?? "-", owners: flags.owners }, id, context)
           : restoreToIncus({ ...more, toIncus, server, pool }, id, context);
       }),
     );
+}
+
+/** What belongs to the other way would be ignored, which nobody would notice. */
+function refuseMixed({ to, toIncus, owners, server, pool, ...flags }: z.infer<typeof Flags>): void {
+  if ((to === undefined) === (toIncus === undefined)) {
+    throw new AgentError("usage", "Cannot restore: say where to, with either --to or --to-incus");
+  }
+  const { replace, yes, withoutDevice } = flags;
+  const ofIncus = server !== undefined || pool !== undefined || replace || yes || withoutDevice.length > 0;
+  if (to !== undefined && ofIncus) {
+    throw new AgentError(
+      "usage",
+      "Cannot restore: --server, --pool, --without-device, --replace, --yes go with --to-incus",
+    );
+  }
+  if (toIncus !== undefined && !owners) throw new AgentError("usage", "Cannot restore: --no-owners goes with --to");
 }
 
 function also(name: string, names: readonly string[]): string[] {

@@ -46,16 +46,22 @@ function restoredInstance(record: UnitRecord & { kind: "instance" }, wish: Wish)
     const config = ownOf(StringMap.parse(record.instance[field]));
     return { ...(as === "copy" ? asCopy(config) : config), [MARKS.restoring]: mark };
   };
+  const expanded = devicesOf("expanded_devices");
   const instance: Words = {
     ...record.instance,
     ...{ name, project, ephemeral: false, stateful: false },
     config: configOf("config"),
     expanded_config: configOf("expanded_config"),
-    devices: devicesOf("devices"),
-    expanded_devices: devicesOf("expanded_devices"),
+    // What comes from a profile is left out by a device of the same name.
+    devices: { ...onlyNone(expanded), ...devicesOf("devices") },
+    expanded_devices: expanded,
   };
   const volume: Words = { ...record.volume, name, project };
   return { record: { ...record, instance, volume, pool }, leftOut: [...leftOut] };
+}
+
+function onlyNone(devices: Devices): Devices {
+  return Object.fromEntries(Object.entries(devices).filter(([, device]) => device["type"] === "none"));
 }
 
 /** What the agent notes on a server is about the one that was there. */

@@ -25,6 +25,8 @@ const SUM = { at: 148, length: 8 };
 const TYPE_AT = 156;
 const LINK = { at: 157, length: 100 };
 const MAGIC = { at: 257, length: 6 };
+const MAJOR = { at: 329, length: 8 };
+const MINOR = { at: 337, length: 8 };
 const PREFIX = { at: 345, length: 155 };
 
 type Field = { readonly at: number; readonly length: number };
@@ -44,6 +46,19 @@ export function parseHeader(block: Buffer, what: string): TarHeader {
     type: block[TYPE_AT] === 0 ? "0" : String.fromCharCode(block[TYPE_AT] ?? 0),
     size: parseNumber(block.subarray(SIZE.at, SIZE.at + SIZE.length), what),
     linkName: text(block, LINK),
+  };
+}
+
+/** Whose an entry is, where it points, and which device it is. */
+export function ownersOf(block: Buffer, records: ReadonlyMap<string, Buffer>, what: string) {
+  const number = ({ at, length }: Field) => parseNumber(block.subarray(at, at + length), what);
+  const recorded = (key: string, field: Field) => Number(records.get(key)?.toString("latin1") ?? number(field));
+  return {
+    mode: number(MODE) & 0o7777,
+    uid: recorded("uid", UID),
+    gid: recorded("gid", GID),
+    linkName: records.get("linkpath")?.toString("utf8") ?? text(block, LINK),
+    device: `${number(MAJOR)}:${number(MINOR)}`,
   };
 }
 

@@ -6,9 +6,17 @@ test("iab offsite restore --help shows both ways to restore", async () => {
   await expect(stdout).toMatchFileSnapshot("../golden/help-offsite-restore.txt");
 });
 
+test("iab offsite verify --help tells of drills", async () => {
+  const { stdout } = await iab(["offsite", "verify", "--help"]);
+  await expect(stdout).toMatchFileSnapshot("../golden/help-offsite-verify.txt");
+});
+
 const wrong = [
   { argv: ["offsite", "restore", "4afeed0c"], says: /say where to, with either --to or --to-incus/ },
   { argv: ["offsite", "restore", "4afeed0c", "--to", "x", "--to-incus", "web1"], says: /either --to or --to-incus/ },
+  { argv: ["offsite", "restore", "4afeed0c", "--to", "x", "--pool", "local"], says: /go with --to-incus/ },
+  { argv: ["offsite", "restore", "4afeed0c", "--to-incus", "web1", "--no-owners"], says: /--no-owners goes with --to/ },
+  { argv: ["offsite", "verify", "--pool", "local"], says: /go with --drill/ },
   { argv: ["offsite", "restore", "4afeed0c", "--to-incus", ""], says: /--to-incus: expected a name/ },
   { argv: ["offsite", "restore", "4afeed0c", "--to-incus", "web1", "--server", "third"], says: /--server/ },
 ];

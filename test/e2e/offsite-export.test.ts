@@ -161,6 +161,15 @@ describe.each(GENERATIONS)("offsite by export on Incus %s", (generation) => {
     expect(await contentDigest(side === "source" ? source : target, made)).toBe(digests[name]);
   });
 
+  test.each(["running", "local/files", "local/disk"])(
+    "a drill of %s finds it as it was, and leaves nothing behind",
+    async (name) => {
+      const said = await iab("offsite", "verify", "--drill", `${scratch.project}/${name}`, "--pool", "tank");
+      expect(said).toMatch(/compared it: \d+ entries, .*, no difference/);
+      expect((await namesOn(source, scratch.project)).filter((each) => each.startsWith("drill-"))).toEqual([]);
+    },
+  );
+
   test("what is there is replaced only when that is asked for, and set aside whole", async () => {
     const id = await newest("running");
     const where = ["offsite", "restore", id, "--to-incus", `${scratch.project}/running`];

@@ -4,9 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { backupContent } from "../../src/export/backup-content.ts";
+import { drill } from "../../src/export/drill.ts";
 import { makeUnit } from "../../src/export/make-unit.ts";
 import { putInPlace } from "../../src/export/put-in-place.ts";
 import { restoredRecord } from "../../src/export/restored-record.ts";
+import { stableExport } from "../../src/export/stable-export.ts";
 import type { IncusServer } from "../../src/incus/server.ts";
 import type { Backup } from "../../src/model/archive.ts";
 import type { UnitRecord } from "../../src/model/export.ts";
@@ -154,9 +156,10 @@ async function fileOf(server: IncusServer, of: Unit, name: string, mark: string,
     bytes.push(part);
   const record = (await server.recordOf(of, signal)) as UnitRecord;
   const wish = { unit: { ...of, name }, pool: POOL, as: "copy", without: [], mark } as const;
-  const { stableExport } = await import("../../src/export/stable-export.ts");
   const { record: restored } = restoredRecord(record, wish);
-  return { restored, file: () => stableExport(inParts(Buffer.concat(bytes), [4096]), restored, "the backup") };
+  const tar = Buffer.concat(bytes);
+  const file = (wanted: UnitRecord = restored) => stableExport(inParts(tar, [4096]), wanted, "the backup");
+  return { restored, file };
 }
 
 test("makeUnit() makes what was exported, and takes its mark away when it is whole", async ({ signal }) => {
@@ -165,7 +168,7 @@ test("makeUnit() makes what was exported, and takes its mark away when it is who
   const { file } = await fileOf(server, source, "web2", "m1", signal);
   await makeUnit(
     { server, clock: systemClock, onProgress: () => {} },
-    { unit, pool: "local", mark: "m1", file },
+    { unit, pool: "local", mark: "m1", file: () => file() },
     signal,
   );
   expect(fake.digest(unit)).toBe(fake.digest(source));
@@ -204,7 +207,7 @@ test.each(failures)("makeUnit() leaves nothing behind when $name", async ({ faul
   fake.faults.add(fault);
   const making = makeUnit(
     { server, clock: systemClock, onProgress: () => {} },
-    { unit, pool: "local", mark: "m1", file },
+    { unit, pool: "local", mark: "m1", file: () => file() },
     signal,
   );
   await expect(making).rejects.toMatchObject({ code: expect.stringMatching(/^incus\./) });
@@ -218,7 +221,7 @@ test("makeUnit() never removes what somebody else has made meanwhile", async ({ 
   fake.addInstance({ name: "web2", content: "somebody's own" });
   const making = makeUnit(
     { server, clock: systemClock, onProgress: () => {} },
-    { unit, pool: "local", mark: "m1", file },
+    { unit, pool: "local", mark: "m1", file: () => file() },
     signal,
   );
   await expect(making).rejects.toMatchObject({ code: "incus.operation-failed" });
@@ -309,4 +312,30 @@ test("putInPlace() of a volume stops who uses it, and leads them to the new one"
   expect(await server.instance(user, signal)).toMatchObject({ status: "Running", devices: { disk } });
   expect(fake.digest(old)).toBe(digest);
   expect((await server.volumes(["local"], signal)).map(({ name }) => name).sort()).toEqual(["data", "data-before-x"]);
+});
+
+test("drill() makes a workload again, compares it and removes it, whatever comes of it", async ({ signal }) => {
+  const { fake, server } = await open();
+  const source = fake.addInstance({ name: "web1", content: "hello" });
+  const { restored, file } = await fileOf(server, source, "web1", "m1", signal);
+  const content = { record: restored, sizeBytes: 5, file };
+  const order = { server, clock: systemClock, content, project: "default", pool: POOL, onProgress: () => {} };
+  expect(await drill(order, signal)).toMatchObject({ entries: 1, bytes: 5 });
+  const { file: other } = await fileOf(
+    server,
+    fake.addInstance({ name: "web9", content: "HELLO" }),
+    "web1",
+    "m1",
+    signal,
+  );
+  let isFirst = true;
+  const twoFaced = (record: UnitRecord) => {
+    const chosen = isFirst ? file : other;
+    isFirst = false;
+    return chosen(record);
+  };
+  await expect(drill({ ...order, content: { ...content, file: twoFaced } }, signal)).rejects.toMatchObject({
+    code: "kopia.damaged",
+  });
+  expect((await server.instances(signal)).map(({ name }) => name).sort()).toEqual(["web1", "web9"]);
 });
