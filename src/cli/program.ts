@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { type Actions, addGlobals } from "./command.ts";
+import { doctorCommand } from "./doctor.ts";
 import { offsiteCommand } from "./offsite.ts";
 import { onboardCommand } from "./onboard.ts";
 import { retentionCommand } from "./retention.ts";
@@ -17,6 +18,7 @@ export function program(actions: Actions): Command {
     .addCommand(runCommand(actions), { isDefault: true })
     .addCommand(planCommand(actions))
     .addCommand(statusCommand(actions))
+    .addCommand(doctorCommand(actions))
     .addCommand(onboardCommand(actions))
     .addCommand(offsiteCommand(actions))
     .addCommand(retentionCommand(actions))

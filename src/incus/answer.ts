@@ -21,6 +21,8 @@ export type Answer =
       readonly metadata: unknown;
       readonly etag: string | undefined;
       readonly location: string | undefined;
+      /** The server's time when it answered, as HTTP has it. */
+      readonly date: string | undefined;
     }
   | { readonly kind: "async"; readonly operation: Operation }
   /** An error under an HTTP status of success: how older servers end a `/wait`. All other errors are thrown. */
@@ -36,6 +38,7 @@ export type Reply = {
   readonly etag: string | undefined;
   readonly location: string | undefined;
   readonly text: string;
+  readonly date?: string | undefined;
 };
 
 const Envelope = z.discriminatedUnion("type", [
@@ -56,7 +59,7 @@ export function readAnswer(asked: Asked, reply: Reply): Answer {
   }
   if (reply.status >= 300) throw badReply(asked, `HTTP ${reply.status} with the body of a success`);
   if (envelope.type === "async") return { kind: "async", operation: envelope.metadata };
-  return { kind: "sync", metadata: envelope.metadata, etag: reply.etag, location: reply.location };
+  return { kind: "sync", metadata: envelope.metadata, etag: reply.etag, location: reply.location, date: reply.date };
 }
 
 /** Reads what a synchronous answer holds, by the fields that the agent uses. */

@@ -74,6 +74,7 @@ export async function replyOf(
     contentType: header(response, "content-type") ?? "",
     etag: header(response, "etag"),
     location: header(response, "location"),
+    date: header(response, "date"),
     bytes,
   };
 }

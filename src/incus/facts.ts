@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { AgentError, IncusRefusal } from "../model/errors.ts";
 import type { InstanceType, ServerFacts } from "../model/state.ts";
+import type { EpochMs } from "../model/time.ts";
 import { readMetadata } from "./answer.ts";
 import { capabilitiesOf, missingExtensions } from "./capabilities.ts";
 import type { Connection } from "./connection.ts";
@@ -57,6 +58,13 @@ export async function readFacts(connection: Connection, signal: AbortSignal): Pr
     instanceTypes: instanceTypesOf(environment.driver),
     can: capabilitiesOf(environment.server_version, root.api_extensions),
   };
+}
+
+/** The server's time, by the date that every answer of HTTP bears. */
+export async function readClock(connection: Connection, signal: AbortSignal): Promise<EpochMs | undefined> {
+  const answer = await connection.request(ROOT, signal);
+  const at = answer.kind === "sync" ? Date.parse(answer.date ?? "") : Number.NaN;
+  return Number.isNaN(at) ? undefined : at;
 }
 
 /** Whether the server trusts the certificate that we show. */

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { IncusRefusal } from "../model/errors.ts";
 import type { Snapshot } from "../model/snapshot.ts";
-import type { Config, Instance, Network, Pool, Profile, Project, ServerFacts, Volume } from "../model/state.ts";
+import type { Config, Instance, Network, Pool, Profile, Project, ServerFacts, Space, Volume } from "../model/state.ts";
 import { MINUTE_MS } from "../model/time.ts";
 import { type InstanceUnit, type Unit, unitId } from "../model/unit.ts";
 import { readMetadata } from "./answer.ts";
@@ -30,6 +30,9 @@ const PoolSchema = z
     const dataset = driver === "zfs" ? config?.["zfs.pool_name"] : undefined;
     return { name, driver, ...(dataset === undefined ? {} : { dataset }) };
   });
+const ResourcesSchema = z.object({
+  space: z.object({ used: z.number().default(0), total: z.number().default(0) }).default({ used: 0, total: 0 }),
+});
 const NetworkSchema = z.object({ name: z.string(), managed: z.boolean(), project: z.string().default("default") });
 /** By status. What an operation touches is named by kind. */
 const OperationsSchema = z.record(
@@ -150,6 +153,13 @@ export async function listProfiles(connection: Connection, signal: AbortSignal):
 
 export async function listPools(connection: Connection, signal: AbortSignal): Promise<readonly Pool[]> {
   return read(connection, "/1.0/storage-pools", WITH_FIELDS, z.array(PoolSchema), signal);
+}
+
+/** How much room a pool has, where its driver tells. */
+export async function readSpace(connection: Connection, pool: string, signal: AbortSignal): Promise<Space | undefined> {
+  const path = `/1.0/storage-pools/${encodeURIComponent(pool)}/resources`;
+  const { space } = await read(connection, path, {}, ResourcesSchema, signal);
+  return space.total > 0 ? { usedBytes: space.used, totalBytes: space.total } : undefined;
 }
 
 /** A unit's own configuration; undefined if there is no such unit. */

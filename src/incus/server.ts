@@ -3,7 +3,7 @@ import type { Server } from "../model/ports.ts";
 import type { ServerFacts } from "../model/state.ts";
 import { changesVia } from "./changes.ts";
 import { type Connection, type ConnectionOptions, openConnection } from "./connection.ts";
-import { readFacts } from "./facts.ts";
+import { readClock, readFacts } from "./facts.ts";
 import * as listing from "./listing.ts";
 import { type Operations, watchOperations } from "./operations.ts";
 import { readRootConfig } from "./root-volume.ts";
@@ -42,6 +42,8 @@ export function openServer(options: ServerOptions): IncusServer {
     pools,
     instance,
     usage: (unit, signal) => readUsage({ connection, pools, instance }, unit, signal),
+    clock: (signal) => readClock(connection, signal),
+    space: (pool, signal) => listing.readSpace(connection, pool, signal),
     projects: (signal) => listing.listProjects(connection, signal),
     instances: (signal) => listing.listInstances(connection, signal),
     async volumes(pools, signal) {

@@ -4,7 +4,18 @@ import type { Copied, Copy, NewVolume, Progress, RootVolume } from "./copy.ts";
 import type { OpenSubject, ReadingRun, Subject } from "./reading.ts";
 import type { Secret } from "./secret.ts";
 import type { Snapshot } from "./snapshot.ts";
-import type { Config, Devices, Instance, Network, Pool, Profile, Project, ServerFacts, Volume } from "./state.ts";
+import type {
+  Config,
+  Devices,
+  Instance,
+  Network,
+  Pool,
+  Profile,
+  Project,
+  ServerFacts,
+  Space,
+  Volume,
+} from "./state.ts";
 import type { EpochMs } from "./time.ts";
 import type { InstanceUnit, Unit, VolumeUnit } from "./unit.ts";
 
@@ -32,6 +43,8 @@ export type Files = {
   /** The text of a file; `files.unusable` where it cannot be read. */
   read(path: string, signal: AbortSignal): Promise<string>;
   exists(path: string): Promise<boolean>;
+  /** Who may read and write a file or folder, as chmod counts it. */
+  mode(path: string): Promise<number>;
   /** The names in a folder; none where there is no such folder. */
   list(folder: string): Promise<readonly string[]>;
   /** Replaces the file at once or not at all, readable by its owner only; a folder that is missing is made so too. */
@@ -39,6 +52,8 @@ export type Files = {
   /** Makes the folder, and closes it to all but its owner where it was open to others. */
   privateFolder(path: string): Promise<void>;
   remove(path: string): Promise<void>;
+  /** Who holds the lock of a file; undefined where nobody does. Nobody is kept out by asking. */
+  holder(path: string): Promise<string | undefined>;
   /** Takes the lock that dies with the process; `lock.held`, naming the holder, where another run has it. */
   lock(path: string): Promise<Lock>;
 };
@@ -123,10 +138,14 @@ export type Terminal = {
 /** What a server tells: each answer is complete, all projects, in a few requests however many workloads there are. */
 export type ServerReader = {
   facts(signal: AbortSignal): Promise<ServerFacts>;
+  /** What time it is there, to the second; undefined if it does not tell. */
+  clock(signal: AbortSignal): Promise<EpochMs | undefined>;
   projects(signal: AbortSignal): Promise<readonly Project[]>;
   instances(signal: AbortSignal): Promise<readonly Instance[]>;
   /** `likely` are names that may be among them: some servers do not tell theirs, and answer for each one by its name. */
   pools(likely: readonly string[], signal: AbortSignal): Promise<readonly Pool[]>;
+  /** How much room a pool has; undefined where its driver does not tell. */
+  space(pool: string, signal: AbortSignal): Promise<Space | undefined>;
   /** The custom volumes of the given pools. */
   volumes(pools: readonly string[], signal: AbortSignal): Promise<readonly Volume[]>;
   networks(signal: AbortSignal): Promise<readonly Network[]>;

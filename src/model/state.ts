@@ -93,6 +93,8 @@ export type Pool = {
   /** Of ZFS: the dataset that it lies in, where the server tells. */
   readonly dataset?: string;
 };
+/** The room of a pool. */
+export type Space = { readonly usedBytes: number; readonly totalBytes: number };
 export type Network = { readonly project: string; readonly name: string };
 export type Profile = { readonly project: string; readonly name: string; readonly devices: Devices };
 export type Project = {

@@ -10,6 +10,11 @@ function credentialPaths(folder: string): { readonly certificate: string; readon
   return { certificate: `${folder}/iab_client.crt`, key: `${folder}/iab_client.key` };
 }
 
+/** Where the agent's key is kept. */
+export function keyPath(folder: string): string {
+  return credentialPaths(folder).key;
+}
+
 /** Where a server's pinned certificate is kept: by host and port, so that two servers on one host stay apart. */
 export function pinPath(folder: string, url: string): string {
   const { port } = new URL(url);

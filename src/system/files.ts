@@ -1,9 +1,9 @@
 import { randomUUID } from "node:crypto";
-import { access, chmod, mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { access, chmod, mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { AgentError } from "../model/errors.ts";
 import type { Files } from "../model/ports.ts";
-import { takeLock } from "./lock.ts";
+import { lockHolder, takeLock } from "./lock.ts";
 
 const OWNER_ONLY = { file: 0o600, folder: 0o700 } as const;
 
@@ -24,6 +24,14 @@ export const systemFiles: Files = {
       return true;
     } catch (cause) {
       if (codeOf(cause) === "ENOENT" || codeOf(cause) === "ENOTDIR") return false;
+      throw unusable("look at", path, cause);
+    }
+  },
+
+  mode: async (path) => {
+    try {
+      return (await stat(path)).mode;
+    } catch (cause) {
       throw unusable("look at", path, cause);
     }
   },
@@ -63,6 +71,7 @@ export const systemFiles: Files = {
     }
   },
 
+  holder: lockHolder,
   lock: takeLock,
 };
 

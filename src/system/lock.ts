@@ -26,6 +26,12 @@ export async function takeLock(path: string): Promise<Lock> {
   return take({ socket: socketOf(await realPathOf(path)), what: path }, () => "");
 }
 
+/** Who holds the lock of a file, in his own words; undefined where nobody does. */
+export async function lockHolder(path: string): Promise<string | undefined> {
+  const answer = await answerOf(socketOf(await realPathOf(path)));
+  return answer === undefined ? undefined : answer.split("\n")[0] || "it did not say who it is";
+}
+
 type Wanted = { readonly socket: string; readonly what: string };
 
 async function take({ socket, what }: Wanted, tell: () => string): Promise<Lock> {

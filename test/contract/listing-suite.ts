@@ -34,6 +34,24 @@ export function listingSuite(at: () => Stage): void {
     expect(await servers.source.instance({ ...unit, name: "missing", project }, signal)).toBeUndefined();
   });
 
+  test("clock() tells what time it is there", async ({ signal }) => {
+    const there = (await at().servers.source.clock(signal)) ?? 0;
+    expect(Math.abs(there - Date.now())).toBeLessThan(10_000);
+  });
+
+  test("space() tells how much room a pool has", async ({ signal }) => {
+    const { usedBytes, totalBytes } = (await at().servers.source.space("plain", signal)) ?? {
+      usedBytes: -1,
+      totalBytes: 0,
+    };
+    expect(usedBytes).toBeGreaterThanOrEqual(0);
+    expect(totalBytes).toBeGreaterThan(usedBytes);
+    await expect(at().servers.source.space("none", signal)).rejects.toMatchObject({
+      code: "incus.refused",
+      status: 404,
+    });
+  });
+
   test("describe() gives all that the server says of a unit, its snapshots too", async ({ signal }) => {
     const { servers, createInstance, createVolume, project } = at();
     const instance = await createInstance("source", { name: fresh("web"), config: { "user.x": "1" } });

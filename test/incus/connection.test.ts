@@ -64,7 +64,13 @@ test("request() sends method, query, body, tag and headers, and gives the tag an
     name: "b",
     body: { config: { "user.x": "ü" } },
   });
-  expect(answer).toEqual({ kind: "sync", metadata: { a: 1 }, etag: '"abc"', location: "/1.0/certificates/ff" });
+  expect(answer).toEqual({
+    kind: "sync",
+    metadata: { a: 1 },
+    etag: '"abc"',
+    location: "/1.0/certificates/ff",
+    date: expect.stringMatching(/ GMT$/),
+  });
 });
 
 test("request() tells asynchronous answers by their body", async ({ signal }) => {

@@ -55,6 +55,18 @@ test("read() names the file and why it cannot be read", async ({ signal }) => {
   });
 });
 
+test("mode() tells who may use a file, and names one that is not there", async () => {
+  const path = join(folder, "key");
+  await systemFiles.writePrivate(path, "one");
+  expect((await systemFiles.mode(path)) & 0o777).toBe(0o600);
+  await chmod(path, 0o640);
+  expect((await systemFiles.mode(path)) & 0o777).toBe(0o640);
+  await expect(systemFiles.mode(join(folder, "none"))).rejects.toMatchObject({
+    code: "files.unusable",
+    message: expect.stringMatching(/none: there is no such file or folder$/),
+  });
+});
+
 test("exists() and remove() take a missing file as it is", async () => {
   const path = join(folder, "file");
   expect(await systemFiles.exists(path)).toBe(false);

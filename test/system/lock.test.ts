@@ -26,6 +26,15 @@ test("lock() is exclusive, names its holder and can be taken again once it is re
   await (await systemFiles.lock(config)).release();
 });
 
+test("holder() names who holds a lock, and keeps nobody out", async () => {
+  expect(await systemFiles.holder(config)).toBeUndefined();
+  const held = await systemFiles.lock(config);
+  expect(await systemFiles.holder(config)).toMatch(new RegExp(`^process ${process.pid}, since 20`));
+  await held.release();
+  expect(await systemFiles.holder(config)).toBeUndefined();
+  await (await systemFiles.lock(config)).release();
+});
+
 test("lock() knows a file by whichever path leads to it, and tells files apart", async () => {
   const other = join(folder, "other.json");
   await writeFile(other, "{}");

@@ -108,6 +108,8 @@ export class MemoryServer {
     };
     return {
       facts: (signal) => read("facts", undefined, () => factsOf(this.#side), signal),
+      clock: (signal) => read("clock", undefined, () => this.#clock.now(), signal),
+      space: (_pool, signal) => read("space", undefined, () => ({ usedBytes: 2 ** 30, totalBytes: 2 ** 32 }), signal),
       projects: (signal) => read("projects", undefined, () => [OWN_PROJECT], signal),
       pools: (_likely, signal) => read("pools", undefined, () => [{ name: "local", driver: "btrfs" }], signal),
       networks: (signal) => read("networks", undefined, () => [], signal),

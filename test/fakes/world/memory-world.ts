@@ -21,6 +21,8 @@ export type MemoryWorld = World & {
 type Options = {
   readonly now?: EpochMs;
   readonly files?: Readonly<Record<string, string>>;
+  /** Who may use a file, where that is not its owner alone. */
+  readonly modes?: Readonly<Record<string, number>>;
   readonly environment?: Readonly<Record<string, string>>;
   readonly answers?: readonly string[];
   readonly input?: string;
@@ -68,7 +70,7 @@ export function memoryWorld(options: Options = {}): MemoryWorld {
         now += durationMs;
       },
     },
-    files: memoryFiles(texts, locked),
+    files: memoryFiles(texts, locked, options.modes ?? {}),
     locks: {
       take: async (name, tell) => {
         if (told.has(name)) throw new AgentError("lock.held", `Another run holds the lock of ${name}: this test`);
@@ -98,7 +100,11 @@ export function memoryWorld(options: Options = {}): MemoryWorld {
   };
 }
 
-function memoryFiles(texts: Map<string, string>, locked: Set<string>): World["files"] {
+function memoryFiles(
+  texts: Map<string, string>,
+  locked: Set<string>,
+  modes: Readonly<Record<string, number>>,
+): World["files"] {
   return {
     read: async (path) => {
       const text = texts.get(path);
@@ -108,6 +114,8 @@ function memoryFiles(texts: Map<string, string>, locked: Set<string>): World["fi
       return text;
     },
     exists: async (path) => texts.has(path),
+    mode: async (path) => modes[path] ?? 0o100600,
+    holder: async (path) => (locked.has(path) ? "this test" : undefined),
     list: async (folder) =>
       [...texts.keys()].filter((path) => path.startsWith(`${folder}/`)).map((path) => path.slice(folder.length + 1)),
     writePrivate: async (path, text) => void texts.set(path, text),
