@@ -11,6 +11,8 @@ import type { Done } from "./execute-plan.ts";
 import { prove } from "./prove.ts";
 import { differences, scratchContents } from "./scratch-contents.ts";
 
+/** It takes seconds: copies that wait for it must not wait as long as a transfer may take. */
+const PLAYING_MS = 30 * MINUTE_MS;
 /** How long the scratch volumes may take to go. */
 const CLEARING_MS = 2 * MINUTE_MS;
 
@@ -29,10 +31,11 @@ export async function rehearse(
   onProgress: (progress: Progress) => void,
   signal: AbortSignal,
 ): Promise<Done> {
-  const [played] = await Promise.allSettled([play(step, servers, onProgress, signal)]);
+  const late = AbortSignal.timeout(PLAYING_MS);
+  const [played] = await Promise.allSettled([play(step, servers, onProgress, AbortSignal.any([signal, late]))]);
   const [cleared] = await Promise.allSettled([clear(step, servers, AbortSignal.timeout(CLEARING_MS))]);
   signal.throwIfAborted();
-  if (played.status === "rejected") throw failed(step, played.reason);
+  if (played.status === "rejected") throw failed(step, late.aborted ? tooLate() : played.reason);
   if (cleared.status === "rejected") throw failed(step, cleared.reason);
   return { bytes: played.value };
 }
@@ -71,6 +74,10 @@ async function play(
   snapshots.set(NEW, third);
   compare({ head: third, snapshots }, await target.contents(copy.target, signal));
   return (before.bytes ?? 0) + (after.bytes ?? 0);
+}
+
+function tooLate(): AgentError {
+  return new AgentError("history.refused", `it did not end within ${PLAYING_MS / MINUTE_MS} minutes`);
 }
 
 /** Every snapshot by its name, none more, each with every byte; and the head. */

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { Contents, VolumeContents } from "../model/contents.ts";
 import type { NewVolume } from "../model/copy.ts";
+import { AgentError } from "../model/errors.ts";
 import type { ContentType } from "../model/state.ts";
 import { DAY_MS, MINUTE_MS, rfc3339 } from "../model/time.ts";
 import { unitLabel, type VolumeUnit } from "../model/unit.ts";
@@ -47,12 +48,23 @@ export async function readContents(via: Via, unit: VolumeUnit, signal: AbortSign
   const isDone = async () => false;
   try {
     const making = { method: "POST", path: backups, query, body } as const;
-    await carryOut(via, { what, unit, request: making, isDone }, signal);
+    await carryOut(via, { what, unit, request: making, isDone }, signal).catch((error) => {
+      throw explained(error, what, unit);
+    });
     const download = { method: "GET", path: `${backups}/${name}/export`, query, timeoutMs: EXPORT_MS } as const;
     return contentsIn(untar(await via.connection.download(download, signal)));
   } finally {
     await removeBackup(via, unit, `${backups}/${name}`);
   }
+}
+
+/** Where a project is restricted, backups have to be allowed there. */
+function explained(error: unknown, what: string, { project }: VolumeUnit): unknown {
+  if (!(error instanceof AgentError) || !/backup creation/i.test(error.message)) return error;
+  return new AgentError("incus.refused", `Cannot ${what}: its project allows no backups`, {
+    cause: error,
+    hint: `On that server: incus project set ${project} restricted.backups=allow`,
+  });
 }
 
 /** Under a time of its own. A backup that stays goes with its volume. */

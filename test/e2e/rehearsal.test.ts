@@ -1,4 +1,5 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { once } from "node:events";
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { z } from "zod";
 import { call } from "../lab/daemon-api.ts";
 import { type Generation, type LabDaemon, openLab } from "../lab/lab.ts";
@@ -6,7 +7,7 @@ import { openScratch, type Scratch } from "../lab/scratch.ts";
 import { contentDigest } from "../lab/storage.ts";
 import { createInstance, createVolume } from "../lab/workloads.ts";
 import { factsOf } from "./ledger.ts";
-import { openSiteBetween, type Site } from "./site.ts";
+import { buildAgent, openSiteBetween, type Site } from "./site.ts";
 
 const Outcomes = z.object({
   outcomes: z.array(z.object({ id: z.string(), kind: z.string(), state: z.string(), error: z.unknown().optional() })),
@@ -25,6 +26,7 @@ describe.each(PAIRS)("Incus %s to %s", (from, to) => {
   let scratch: Scratch;
 
   beforeAll(async () => {
+    await buildAgent();
     const { incus } = openLab();
     const [source, target] = [incus[from].source, incus[to].target];
     scratch = await openScratch(source, target);
@@ -70,6 +72,40 @@ describe.each(PAIRS)("Incus %s to %s", (from, to) => {
       expect(copy.needs.filter((id) => rehearsals.includes(id))).toHaveLength(1);
   });
 
+  test("where a project allows no backups the rehearsal says so, nothing is copied, and nothing is left", async () => {
+    await restrict(site.target, scratch.project, true);
+    const { exitCode, stdout } = await site.iab(["run", "-f", "json"]);
+    const { outcomes } = Outcomes.parse(JSON.parse(stdout));
+    expect(exitCode).toBe(3);
+    const [rehearsal] = outcomes.filter(({ kind }) => kind === "rehearse");
+    expect(rehearsal).toMatchObject({
+      state: "failed",
+      error: {
+        code: "history.refused",
+        message: expect.stringMatching(/its project allows no backups$/),
+        hint: expect.stringContaining(`incus project set ${scratch.project} restricted.backups=allow`),
+      },
+    });
+    expect(outcomes.filter(({ kind }) => kind === "copy").map(({ state }) => state)).toEqual(Array(5).fill("skipped"));
+    await restrict(site.target, scratch.project, false);
+  });
+
+  test("what a killed rehearsal leaves behind goes with the next one", async () => {
+    const agent = site.start(["run"]);
+    await vi.waitFor(async () => expect(await scratchVolumes(site.target, scratch.project)).not.toEqual([]), {
+      timeout: 60_000,
+      interval: 20,
+    });
+    agent.kill("SIGKILL");
+    await once(agent, "exit");
+    expect(await scratchVolumes(site.source, scratch.project)).not.toEqual([]);
+    const { stdout } = await site.iab(["plan", "-f", "json"]);
+    expect(Plan.parse(JSON.parse(stdout)).steps.filter(({ kind }) => kind === "rehearse")).toHaveLength(5);
+    // The servers may be busy with what nobody waits for any more.
+    await vi.waitUntil(async () => (await site.iab(["run"])).exitCode === 0, { timeout: 120_000, interval: 1000 });
+    await forget(site.target, scratch.project);
+  });
+
   test("with a restricted certificate, each way of keeping history is rehearsed once before it is used", async () => {
     const first = await site.iab(["run", "-f", "json"]);
     const { outcomes } = Outcomes.parse(JSON.parse(first.stdout));
@@ -89,6 +125,25 @@ describe.each(PAIRS)("Incus %s to %s", (from, to) => {
     expect(await contentDigest(site.target, box)).toBe(await contentDigest(site.source, box));
   });
 });
+
+/** As a careful administrator has it, who allows each thing by name, and not backups. */
+async function restrict(daemon: LabDaemon, project: string, restricted: boolean): Promise<void> {
+  const config = restricted
+    ? { restricted: "true", "restricted.snapshots": "allow", "restricted.backups": "block" }
+    : { restricted: "false" };
+  await call(daemon, "PATCH", `/1.0/projects/${project}`, { config });
+}
+
+/** Takes the replicas away, and with them what was rehearsed. */
+async function forget(daemon: LabDaemon, project: string): Promise<void> {
+  await call(daemon, "DELETE", `/1.0/instances/box?project=${project}`);
+  for (const pool of [daemon.pools.btrfs, daemon.pools.dir]) {
+    for (const kind of ["files", "image"]) {
+      const path = `/1.0/storage-pools/${pool}/volumes/custom/${kind}-${pool}`;
+      await call(daemon, "DELETE", `${path}?project=${project}`);
+    }
+  }
+}
 
 async function scratchVolumes(daemon: LabDaemon, project: string): Promise<string[]> {
   const pools = Named.parse(await call(daemon, "GET", "/1.0/storage-pools?recursion=1"));
