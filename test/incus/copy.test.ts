@@ -125,7 +125,7 @@ for (const mode of MODES) {
     const controller = new AbortController();
     const copied = pair.copy(copyOfInstance(unit, { mode }), controller.signal);
     const isUnderWay = ({ source, target }: FakePair) => [source, target].every(isWaitedFor);
-    await vi.waitFor(() => expect(isUnderWay(pair)).toBe(true));
+    await vi.waitFor(() => expect(isUnderWay(pair)).toBe(true), { timeout: 15_000 });
     controller.abort(new Error("enough"));
     await expect(copied).rejects.toThrow("enough");
     // The source's ends by itself when a relay lets go; the target's is deaf to that, and is cancelled in the end.
