@@ -5,7 +5,7 @@ import { type EpochMs, SECOND_MS } from "../model/time.ts";
 import type { Operation } from "./answer.ts";
 import { abandon, awaitBoth, type End, type Ends, type Running, secretsOf, start, untilEnded } from "./copy-ends.ts";
 import { throwUnlessDone } from "./copy-outcome.ts";
-import { CHANNELS, type MigrationRequest, sinkRequest, sourceRequest } from "./copy-requests.ts";
+import { CHANNELS, type MigrationRequest, type Secrets, sinkRequest, sourceRequest } from "./copy-requests.ts";
 import { watchHistory } from "./history.ts";
 import { heldHistory } from "./history-held.ts";
 import { losesLastWord } from "./last-word.ts";
@@ -65,8 +65,13 @@ function overheard(inspect: Inspect, size: SizeWatch): Inspect {
   };
 }
 
-/** One server's operation, and its websockets. */
-type Party = { readonly end: End; readonly operation: Operation; readonly sockets: WebSocket[] };
+/** One server's operation, how to get at its websockets, and those that are there. */
+type Party = {
+  readonly end: End;
+  readonly operation: Operation;
+  readonly secrets: Secrets;
+  readonly sockets: WebSocket[];
+};
 
 /** Both operations and all their websockets. What was begun is ended if the rest cannot be. */
 async function open(
@@ -80,30 +85,36 @@ async function open(
   try {
     const begin = async (end: End, request: MigrationRequest) => {
       const operation = await start(end, request, clock, signal);
-      const party: Party = { end, operation, sockets: [] };
+      const party: Party = { end, operation, secrets: secretsOf(end, operation, request), sockets: [] };
       parties.push(party);
-      // At once: a server waits 30 s for them, for control first, and the other may take longer than that to begin.
-      const secrets = secretsOf(end, operation, request);
-      const control = await connect(party, secrets.control, signal);
-      return { operation, control, fs: await connect(party, secrets.fs, signal) };
+      return party;
     };
     const source = await begin(ends.source, sourceRequest(copy, undefined));
     const target = await begin(ends.target, sinkRequest(copy, undefined));
+    // Each server waits for its control connection first, and Incus 7.0 only 30 s for what the other says on it.
+    const control = await connect({ source, target }, "control", signal);
+    const fs = await connect({ source, target }, "fs", signal);
     isOpen = true;
-    const pairOf = (channel: Channel) => ({ source: source[channel], target: target[channel] });
-    const running = { source: source.operation, target: target.operation };
-    return { running, sockets: { control: pairOf("control"), fs: pairOf("fs") } };
+    return { running: { source: source.operation, target: target.operation }, sockets: { control, fs } };
   } finally {
     if (!isOpen) await Promise.all(parties.map((party) => close(party, clock)));
   }
 }
 
-/** Nothing is read of it until it has its twin. */
-async function connect({ end, operation, sockets }: Party, secret: string, signal: AbortSignal): Promise<WebSocket> {
-  const path = `/1.0/operations/${operation.id}/websocket?secret=${encodeURIComponent(secret)}`;
-  const socket = await end.connection.openWebsocket(path, signal);
-  sockets.push(socket);
-  return socket;
+type Parties = { readonly source: Party; readonly target: Party };
+
+async function connect({ source, target }: Parties, channel: Channel, signal: AbortSignal): Promise<Sockets[Channel]> {
+  const dial = async ({ end, operation, secrets, sockets }: Party) => {
+    const path = `/1.0/operations/${operation.id}/websocket?secret=${encodeURIComponent(secrets[channel])}`;
+    const socket = await end.connection.openWebsocket(path, signal);
+    sockets.push(socket);
+    return socket;
+  };
+  // Both are waited for, so that none is opened behind the back of who closes them all.
+  const [atSource, atTarget] = await Promise.allSettled([dial(source), dial(target)]);
+  if (atSource.status === "rejected") throw atSource.reason;
+  if (atTarget.status === "rejected") throw atTarget.reason;
+  return { source: atSource.value, target: atTarget.value };
 }
 
 /** An operation that has lost its connections is not cancelled as well: that might hit it as it ends. */

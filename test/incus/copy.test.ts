@@ -82,9 +82,7 @@ test("copy() ends the source's operation when the target refuses the other one",
       code: "incus.refused",
       status: 500,
     });
-    // One that has lost its connections ends by itself: cancelled as it does, it takes a daemon before 7.0.1 with it.
-    expect(pair.source.requests.some(({ method }) => method === "DELETE")).toBe(mode === "pull");
-    if (mode === "relay") expect(await pair.servers.source.isBusy(unit, new AbortController().signal)).toBe(false);
+    expect(pair.source.requests.map(({ method }) => method)).toContain("DELETE");
   }
 });
 
