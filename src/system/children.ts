@@ -15,10 +15,11 @@ export type Child = ChildProcess & {
 };
 
 /** Starts a program, in a group of its own: a Ctrl-C reaches the agent alone, which then ends its children in order. */
-export function startChild({ argv, environment, toOurStdout }: Command): Child {
+export function startChild({ argv, environment, toOurStdout }: Command, output?: number): Child {
   const [program = "", ...rest] = argv;
   const inherited = Object.entries(process.env).filter(([name]) => PASSED_ON.test(name));
   const options = { env: { ...Object.fromEntries(inherited), ...environment }, detached: true };
+  if (output !== undefined) return spawn(program, rest, { ...options, stdio: ["pipe", output, "pipe"] }) as Child;
   return toOurStdout
     ? spawn(program, rest, { ...options, stdio: ["pipe", "inherit", "pipe"] })
     : spawn(program, rest, { ...options, stdio: ["pipe", "pipe", "pipe"] });

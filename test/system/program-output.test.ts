@@ -31,6 +31,12 @@ test("output() gives every byte, and then how the program ended and what it said
   expect(ended).toEqual({ exitCode: 4, stdout: "", stderr: "why\n" });
 });
 
+test("output() is a pipe that a program can open anew", async ({ signal }) => {
+  const { ended, bytes } = await all(["sh", "-c", "echo opened > /dev/stdout"], signal);
+  expect(ended).toMatchObject({ exitCode: 0, stderr: "" });
+  expect(bytes.toString()).toBe("opened\n");
+});
+
 test("output() says which program is missing", async ({ signal }) => {
   await expect(all(["iab-no-such-program"], signal)).rejects.toMatchObject({ code: "files.unusable" });
 });
