@@ -11,7 +11,12 @@ const againstTheLab = {
 };
 
 // Cuts and kills of real servers and runs take longer than all the rest: `make test-faults` runs them.
-const FAULTS = ["test/e2e/history-faults.test.ts", "test/e2e/kill.test.ts", "test/e2e/failures.test.ts"];
+const FAULTS = [
+  "test/e2e/history-faults.test.ts",
+  "test/e2e/kill.test.ts",
+  "test/e2e/failures.test.ts",
+  "test/e2e/offsite-run.test.ts",
+];
 
 export default defineConfig({
   test: {
