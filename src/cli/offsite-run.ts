@@ -9,7 +9,7 @@ import { ownerText } from "../kopia/arguments.ts";
 import { prepareArchive } from "../kopia/open-archive.ts";
 import type { Side } from "../model/job.ts";
 import type { OffsiteConfig } from "../model/offsite.ts";
-import type { OffsitePlan, OffsiteReport } from "../model/offsite-plan.ts";
+import type { OffsitePlan, OffsiteReport, OffsiteWarning } from "../model/offsite-plan.ts";
 import { makeOffsitePlan } from "../plan/make-offsite-plan.ts";
 import { PLAIN } from "../render/look.ts";
 import { offsitePlanText } from "../render/offsite-plan-text.ts";
@@ -20,6 +20,7 @@ import { findConfig } from "./find-config.ts";
 import { type Ended, withNotices } from "./notices.ts";
 import { type OffsiteHost, withHosts } from "./offsite-host.ts";
 import { offsiteLockName, watchOffsite } from "./offsite-progress.ts";
+import { restoreOnce } from "./offsite-restore-once.ts";
 import { toolsFor } from "./offsite-tools.ts";
 import { openWindow, type WatchedWindow, watchWindow, windowsOf } from "./offsite-windows.ts";
 import { lookOf } from "./print.ts";
@@ -59,6 +60,7 @@ export function offsiteRunCommand(actions: Actions): Command {
 type Setting = {
   readonly args: Args;
   readonly context: Context;
+  readonly path: string;
   readonly config: Config;
   readonly offsite: OffsiteConfig;
   readonly host: (side: Side) => Promise<OffsiteHost>;
@@ -70,7 +72,7 @@ async function show(args: Args, context: Context): Promise<number> {
   const path = await findConfig(globals.config, world);
   const config = parseConfig(await world.files.read(path, world.signal));
   return withHosts(hostsOf(config, path, context), async (host) => {
-    const setting = { args, context, config, offsite: offsitePart(config, path), host };
+    const setting = { args, context, path, config, offsite: offsitePart(config, path), host };
     const windows = await windowsOf(setting.offsite, host, world);
     const plan = await decide(setting, windows.pending, world.signal);
     world.print(offsitePlanText(globals.format, plan, lookOf(world)));
@@ -90,7 +92,7 @@ async function run(args: Args, context: Context): Promise<number> {
       return { exitCode: EXIT.ok, report: "" };
     }
     return withHosts(hostsOf(config, path, context), (host) =>
-      withinWindow({ args, context, config, offsite, host }, begin),
+      withinWindow({ args, context, path, config, offsite, host }, begin),
     );
   });
 }
@@ -101,7 +103,7 @@ function hostsOf(config: Config, path: string, { world, openHost }: Context) {
 
 /** Works while a window is open, with the lock of the owner's runs. */
 async function withinWindow(setting: Setting, begin: () => Promise<void>): Promise<Ended> {
-  const { args, context, offsite, host } = setting;
+  const { args, context, path, offsite, host } = setting;
   const { world } = context;
   const progress = watchOffsite(offsite, world);
   const lock = await world.locks.take(offsiteLockName(await ownerOf(offsite, world)), progress.tell);
@@ -111,6 +113,7 @@ async function withinWindow(setting: Setting, begin: () => Promise<void>): Promi
     const window = watchWindow(offsite.windowEnd === "stop" ? state?.closesAt : undefined, world);
     try {
       await begin();
+      if (args.workloads.length === 0) await restoreOnce(offsite, path, context);
       const report = await carryOut(setting, { window, pending: windows.pending, progress });
       printReport(report, context);
       return { exitCode: report.exitCode, report: offsiteReportText("table", report, PLAIN) };
@@ -165,9 +168,19 @@ async function decide(setting: Setting, pending: string | undefined, signal: Abo
     only: args.workloads,
   };
   const plan = makeOffsitePlan(orders, state);
-  if (pending === undefined) return plan;
-  const text = `The host may start anew in its maintenance window, which the next run makes good: ${pending}`;
-  return { ...plan, warnings: [{ code: "update.pending", what: undefined, text }, ...plan.warnings] };
+  return { ...plan, warnings: [...noticesOf(setting, pending), ...plan.warnings] };
+}
+
+function noticesOf({ args, offsite }: Setting, pending: string | undefined): OffsiteWarning[] {
+  const update = `The host may start anew in its maintenance window, which the next run makes good: ${pending}`;
+  const wish = `First backup ${offsite.restoreSnapshotId} is restored in the place of what is there`;
+  return [
+    ...(pending === undefined ? [] : [{ code: "update.pending" as const, what: undefined, text: update }]),
+    // In a run it has been restored by now.
+    ...(offsite.restoreSnapshotId === undefined || !args.dryRun
+      ? []
+      : [{ code: "restore.asked" as const, what: undefined, text: wish }]),
+  ];
 }
 
 /** To be quiet means to say nothing of a run in which all went well. */

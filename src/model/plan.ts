@@ -138,6 +138,7 @@ export type WarningCode =
   | "snapshot.future"
   | "snapshot.unproven"
   | "snapshot.vanishes"
+  | "restore.asked"
   | "update.pending"
   | "volume.left-out";
 

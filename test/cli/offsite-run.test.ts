@@ -324,6 +324,22 @@ test("iab offsite run tells no secret in its words to Kopia, its log or its repo
   expect(said).not.toContain("planted-secret");
 });
 
+test("iab offsite run does not begin while a backup is to be restored that is not there, and keeps the wish", async () => {
+  const { exitCode, stderr } = await offsite(["run"], { offsite: { restore_snapshot_id: "ffff" } });
+  expect(exitCode).toBe(6);
+  expect(stderr).toContain("Cannot find backup ffff");
+  expect(world.texts.get("./config.json")).toContain('"restore_snapshot_id":"ffff"');
+  expect(reader.calls).toEqual([]);
+});
+
+test("iab offsite run of some workloads restores nothing, and --dryRun says what a whole run would", async () => {
+  const options = { offsite: { restore_snapshot_id: "ffff" } };
+  expect((await offsite(["run", "web1"], options)).exitCode).toBe(0);
+  const { exitCode, stdout } = await offsite(["run", "--dryRun"], options);
+  expect(exitCode).toBe(0);
+  expect(stdout).toContain("First backup ffff is restored in the place of what is there (restore.asked)");
+});
+
 test("iab offsite run --help shows how it is used", async () => {
   const { exitCode, stdout } = await offsite(["run", "--help"]);
   expect(exitCode).toBe(0);
