@@ -203,6 +203,26 @@ describe.each(GENERATIONS)("btrfsReader() on Incus %s", (generation) => {
     expect(await leftovers()).toEqual(NOTHING);
   });
 
+  test("leaves alone what lies in a folder of ours and is not what its record says", async ({ signal }) => {
+    await reader.hold([units.data], nextRun(), signal);
+    const own = join(mounted.folder, ".iab-offsite", OWNER);
+    const [record = ""] = (await systemFiles.list(own)).filter((name) => name.endsWith(".json"));
+    const died = (await readFile(join(own, record), "utf8")).replace(/"holder":"[^"]*"/, '"holder":"x.1.1"');
+    await writeFile(join(own, record), died);
+    // One under a name of its own, and one in the place of ours.
+    const [theirs, swapped] = [join(own, record.replace(".json", "/theirs")), join(own, record.replace(".json", "/0"))];
+    await btrfs("subvolume", "create", theirs);
+    await btrfs("subvolume", "delete", swapped);
+    await btrfs("subvolume", "create", swapped);
+    const left = { code: "storage.left", message: expect.stringContaining("is not of run offsite-test-") };
+    await expect(reader.sweep(OWNER, signal)).rejects.toMatchObject(left);
+    await btrfs("subvolume", "delete", theirs);
+    await expect(reader.sweep(OWNER, signal)).rejects.toMatchObject(left);
+    await btrfs("subvolume", "delete", swapped);
+    expect(await reader.sweep(OWNER, signal)).toEqual([]);
+    expect(await leftovers()).toEqual(NOTHING);
+  });
+
   test("lets Incus delete everything afterwards, a workload that is held too", async ({ signal }) => {
     const reading = await reader.hold(all(), nextRun(), signal);
     const before = await digests(reading, signal);
