@@ -16,6 +16,7 @@ const FAULTS = [
   "test/e2e/kill.test.ts",
   "test/e2e/failures.test.ts",
   "test/e2e/offsite-run.test.ts",
+  "test/e2e/offsite-btrfs.test.ts",
 ];
 
 export default defineConfig({
