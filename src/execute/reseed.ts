@@ -14,8 +14,6 @@ import { transfer } from "./transfer.ts";
 import { withTotal } from "./with-total.ts";
 
 const REPLACE_DEADLINE_MS = 5 * MINUTE_MS;
-// The name of an instance has at most 63 characters.
-const LONGEST_STEM = 55;
 
 /** Makes a fresh copy beside the old replica and proves it; only then the old one gives way, and goes last. */
 export async function reseed(
@@ -37,7 +35,7 @@ export async function reseed(
 
 async function replace(step: ReseedStep, target: Server, deadline: AbortSignal): Promise<void> {
   const old = step.replaces;
-  const aside = { ...old, name: step.keepAs ?? `${old.name.slice(0, LONGEST_STEM)}-iab-old` };
+  const aside = { ...old, name: step.aside };
   const users = old.kind === "volume" ? await usersOf(old, target, deadline) : [];
   await target.rename(old, aside.name, deadline);
   const [renamed] = await Promise.allSettled([target.rename(step.copy.target, old.name, deadline)]);
@@ -47,7 +45,7 @@ async function replace(step: ReseedStep, target: Server, deadline: AbortSignal):
   }
   // The users of a volume have followed the old one to its new name.
   for (const user of users) await target.patchDevices(user.unit, user.devices, deadline);
-  if (step.keepAs === undefined) await target.remove(aside, deadline);
+  if (!step.keeps) await target.remove(aside, deadline);
 }
 
 type User = { readonly unit: InstanceUnit; readonly devices: Devices };

@@ -82,8 +82,10 @@ export type ReseedStep = CommonStep & {
   readonly copy: Copy;
   /** The replica that gives way. */
   readonly replaces: Unit;
-  /** The name under which the old replica stays, because it holds what the source has no more; else it is removed. */
-  readonly keepAs: string | undefined;
+  /** What the replica is called once it has given way. */
+  readonly aside: string;
+  /** It stays under that name, because it holds what the source has no more; else it is removed. */
+  readonly keeps: boolean;
   readonly proof: readonly string[];
   readonly marks: Config;
 };

@@ -10,6 +10,7 @@ const MOVED = /-iab-old$/;
 
 /** Room for the longest suffix: an instance's name has at most 63 characters. */
 const STEM_LENGTH = 40;
+const DIGEST_DIGITS = 8;
 
 /** The unit under which a fresh copy is made before it takes its replica's place. */
 export function freshUnit(unit: Unit, run: string): Unit {
@@ -19,6 +20,11 @@ export function freshUnit(unit: Unit, run: string): Unit {
 /** The name under which a replica that gave way stays. */
 export function oldName({ name }: Unit, run: string): string {
   return `${stemOf(name)}-iab-old-${digitsOf(run)}`;
+}
+
+/** The name under which a replica gives way, before it is deleted. */
+export function asideName({ name }: Unit): string {
+  return `${stemOf(name)}-iab-old`;
 }
 
 /** The fresh copies of a replica that earlier runs left on the target. */
@@ -40,8 +46,16 @@ export function leftoversOf({ instances, volumes }: ServerIndex): Workload[] {
   );
 }
 
+/** A long name is cut, and what it was goes into its end: two that begin alike stay apart. */
 function stemOf(name: string): string {
-  return name.slice(0, STEM_LENGTH).replace(/[-_.]+$/, "");
+  if (name.length <= STEM_LENGTH) return name;
+  return `${name.slice(0, STEM_LENGTH - DIGEST_DIGITS - 1)}-${digestOf(name)}`;
+}
+
+/** FNV-1a, of 32 bits. */
+function digestOf(text: string): string {
+  const hash = [...text].reduce((sum, each) => Math.imul(sum ^ (each.codePointAt(0) ?? 0), 0x01000193), 0x811c9dc5);
+  return (hash >>> 0).toString(16).padStart(DIGEST_DIGITS, "0");
 }
 
 function digitsOf(run: string): string {

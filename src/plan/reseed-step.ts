@@ -5,7 +5,7 @@ import { unitId } from "../model/unit.ts";
 import type { ReseedRoute } from "./choose-route.ts";
 import { byAge } from "./compare-snapshots.ts";
 import type { CopyNeeds } from "./copy-steps.ts";
-import { freshUnit, oldName } from "./fresh-name.ts";
+import { asideName, freshUnit, oldName } from "./fresh-name.ts";
 import { replicaMarks } from "./judge-replica.ts";
 import { type CopyContext, makeCopy } from "./make-copy.ts";
 
@@ -35,7 +35,8 @@ export function reseedStep(
     why,
     copy: made.copy,
     replaces: { ...target, name: replica.name },
-    keepAs: keepOld ? oldName(target, run) : undefined,
+    aside: keepOld ? oldName(target, run) : asideName(target),
+    keeps: keepOld,
     proof,
     marks: { ...replicaMarks(pair, context.index), [MARKS.last]: taken.name },
   };

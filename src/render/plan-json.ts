@@ -68,7 +68,7 @@ function details(step: Step): Record<string, unknown> {
         ...transfer(step.copy),
         why: step.why,
         replaces: unitId(step.replaces),
-        keepAs: step.keepAs ?? null,
+        keepAs: step.keeps ? step.aside : null,
         proof: step.proof,
       };
     case "prune":

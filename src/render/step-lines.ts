@@ -78,13 +78,13 @@ function copyLines(step: CopyStep, place: string): readonly [string, ...string[]
 }
 
 function reseedLines(
-  { copy, replaces, keepAs, proof, why }: ReseedStep,
+  { copy, replaces, keeps, aside, proof, why }: ReseedStep,
   on: (unit: Unit) => string,
 ): readonly [string, ...string[]] {
   return [
     `${on(replaces)}: ${why}`,
     `a fresh copy ${copy.target.name} (${copy.mode}) in full: ${namesText(proof)}`,
-    `once it is proven it takes the place of ${on(replaces)}, which ${keepAs === undefined ? "is deleted" : `stays as ${keepAs}`}`,
+    `once it is proven it takes the place of ${on(replaces)}, which ${keeps ? `stays as ${aside}` : "is deleted"}`,
   ];
 }
 

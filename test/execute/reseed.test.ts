@@ -16,7 +16,8 @@ const STEP: ReseedStep = {
   copy: copyOf(data, fresh),
   why: "asked for",
   replaces: data,
-  keepAs: undefined,
+  aside: "data-aside",
+  keeps: false,
   proof: [RUN],
   marks: { "user.iab.last": RUN },
 };
@@ -42,7 +43,7 @@ test("reseed() puts a proven fresh copy in the old one's place, its users stay w
 
 test("reseed() keeps the old one under another name where the plan says so", async () => {
   const { both, outcome } = setUp();
-  await outcome({ ...STEP, keepAs: "data-before" });
+  await outcome({ ...STEP, aside: "data-before", keeps: true });
   expect(both.target.get(volume("data-before")).content).toBe("old");
   expect(both.target.get(data).content).toBe("right");
 });

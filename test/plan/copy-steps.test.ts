@@ -205,21 +205,44 @@ test("makePlan() replaces a replica by a fresh copy, and keeps the old one where
     needs: ["snapshot:default/web1"],
     why: "asked for with --reseed",
     replaces: { name: "web1" },
-    keepAs: undefined,
+    aside: "web1-iab-old",
+    keeps: false,
     proof: [...HISTORY.map(({ name }) => name), RUN],
     marks: { "user.iab.source": "prod:default/web1", "user.iab.last": RUN },
   });
   expect(step.copy.target.name).toBe("web1-iab-new-20261120040000");
   expect(step.copy.create.config["user.iab.source"]).toBe("prod:default/web1");
   const more = replicaOf(web1, { snapshots: copied([own(96), ...HISTORY]) });
-  expect(reseed(more).keepAs).toBe("web1-iab-old-20261120040000");
+  expect(reseed(more)).toMatchObject({ aside: "web1-iab-old-20261120040000", keeps: true });
 });
 
-test("makePlan() keeps the names of fresh copies within what Incus allows", () => {
+test("makePlan() keeps the names of a reseed within what Incus allows, and apart", () => {
+  const names = ["x", "y"].map((end) => `a${"b".repeat(61)}${end}`);
+  const long = names.map((name) => instance(name, { snapshots: HISTORY }));
+  const replicas = long.map((each) => replicaOf(each));
+  const made = plan(
+    names.map((name) => job(name)),
+    stateOf({ instances: long }, { instances: replicas }),
+    { reseed: names },
+  );
+  const steps = made.steps.filter((step) => step.kind === "reseed");
+  const given = steps.flatMap(({ copy, aside }) => [copy.target.name, aside]);
+  for (const name of given) expect(name).toMatch(/^[a-z][a-z0-9-]{0,62}$/);
+  expect(new Set(given).size).toBe(4);
+});
+
+test("makePlan() finds the fresh copy of a long name again", () => {
   const name = `a${"b".repeat(62)}`;
   const long = instance(name, { snapshots: HISTORY });
-  const made = plan([job(name)], stateOf({ instances: [long] }, { instances: [replicaOf(long)] }), { reseed: [name] });
-  expect(stepOf(made, "reseed").copy.target.name.length).toBeLessThanOrEqual(63);
+  const reseeded = plan([job(name)], stateOf({ instances: [long] }, { instances: [replicaOf(long)] }), {
+    reseed: [name],
+  });
+  const left = instance(stepOf(reseeded, "reseed").copy.target.name, {
+    snapshots: copied(HISTORY),
+    config: { "user.iab.source": `prod:default/${name}`, "user.iab.last": own(24).name },
+  });
+  const made = plan([job(name)], stateOf({ instances: [long] }, { instances: [left] }));
+  expect(stepOf(made, "rename")).toMatchObject({ unit: { name: left.name }, name });
 });
 
 test("makePlan() ends a reseed that died between deleting the old replica and renaming the fresh one", () => {

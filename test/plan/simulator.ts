@@ -216,7 +216,7 @@ export class Simulator {
     if (parts === 1) return;
     Object.assign(this.targets.get(fresh)?.config ?? {}, step.marks);
     if (parts === 2) return;
-    this.rename(step.replaces.name, step.keepAs ?? "gone");
+    this.rename(step.replaces.name, step.keeps ? step.aside : "gone");
     this.targets.delete("gone");
     if (parts > 3) this.rename(fresh, step.replaces.name);
   }
