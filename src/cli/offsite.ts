@@ -31,6 +31,7 @@ export function offsiteCommand(actions: Actions): Command {
   return new Command("offsite")
     .description("Encrypted backups to another place.")
     .addCommand(offsiteRunCommand(actions))
+    .addHelpText("after", "\nExample:\n  iab offsite status")
     .addCommand(offsiteStatusCommand(actions))
     .addCommand(offsiteListCommand(actions))
     .addCommand(offsiteRestoreCommand(actions))

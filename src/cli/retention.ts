@@ -47,7 +47,10 @@ export function retentionCommand(actions: Actions): Command {
     .option("--every <span>", "how often the walk takes a snapshot (default: 1h)")
     .addHelpText("after", EXPLAIN_HELP)
     .action(actions(Options, explainPolicy));
-  return new Command("retention").description("Explain and try out retention policies.").addCommand(explain);
+  return new Command("retention")
+    .description("Explain and try out retention policies.")
+    .addHelpText("after", "\nExample:\n  iab retention explain 6,1h2d,1d2w --from target web1")
+    .addCommand(explain);
 }
 
 async function explainPolicy(

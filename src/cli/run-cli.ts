@@ -1,4 +1,4 @@
-import { type Command, CommanderError } from "commander";
+import { type Command, CommanderError, Help, type Option } from "commander";
 import { AgentError } from "../model/errors.ts";
 import type { World } from "../model/ports.ts";
 import { actionsOf, type Shell } from "./command.ts";
@@ -38,10 +38,15 @@ function settle(command: Command, shell: Shell): Command {
   command
     .exitOverride()
     .configureOutput({ writeOut: shell.print, writeErr: shell.printError })
-    .configureHelp({ showGlobalOptions: true })
+    .configureHelp({ showGlobalOptions: true, optionDescription })
     .showSuggestionAfterError();
   for (const below of command.commands) settle(below, shell);
   return command;
+}
+
+// That a flag is off, and a list empty, goes without saying.
+function optionDescription(option: Option): string {
+  return new Help().optionDescription(option).replace(/ \(default: (false|\[\])\)$/, "");
 }
 
 function tell(error: unknown, argv: readonly string[], shell: Shell): void {

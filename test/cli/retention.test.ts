@@ -118,11 +118,6 @@ test("iab retention explain does not wait for a terminal to name snapshots", asy
   expect(stderr).toContain("incus snapshot list web1");
 });
 
-test("iab retention explain --help shows an example", async () => {
-  const { stdout } = await iab(["retention", "explain", "--help"]);
-  await expect(stdout).toMatchFileSnapshot("../golden/help-retention-explain.txt");
-});
-
 test.each(["source", "target"] as const)("iab retention explain --from %s ages by the server's dates", async (side) => {
   const { both, run } = stage();
   await run("run");

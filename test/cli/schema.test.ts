@@ -25,8 +25,3 @@ test("iab schema prints YAML when asked to, and refuses what it cannot be", asyn
   expect((await iab(["schema", "-f", "yaml"])).stdout).toContain("title: Configuration of incus-autobackup");
   expect(await iab(["schema", "-f", "csv"])).toMatchObject({ exitCode: 2, stdout: "" });
 });
-
-test("iab schema --help shows an example", async () => {
-  const { stdout } = await iab(["schema", "--help"]);
-  await expect(stdout).toMatchFileSnapshot("../golden/help-schema.txt");
-});
