@@ -4,7 +4,7 @@ import { openServer } from "../incus/server.ts";
 import { trustOver } from "../incus/trust.ts";
 import { survey } from "../inventory/survey.ts";
 import { AgentError } from "../model/errors.ts";
-import { SIDES, type Side } from "../model/job.ts";
+import { SIDES } from "../model/job.ts";
 import type { World } from "../model/ports.ts";
 import type { Secret } from "../model/secret.ts";
 import type { State } from "../model/state.ts";
@@ -12,6 +12,7 @@ import { DAY_MS, HOUR_MS, MINUTE_MS } from "../model/time.ts";
 import { firstConfig } from "../onboard/first-config.ts";
 import { type Invitation, type Onboarded, onboardServer } from "../onboard/onboard-server.ts";
 import { keyPairs } from "../system/key-pairs.ts";
+import { askInvitation, INTRODUCTION } from "./ask-invitation.ts";
 import { EXIT } from "./exit.ts";
 import type { OnboardOptions as Options } from "./onboard.ts";
 import { type ReadValue, valueReader } from "./value-reader.ts";
@@ -22,8 +23,7 @@ export async function onboard(options: Options, world: World): Promise<number> {
   const configPath = await freePath(options, world);
   const folder = resolve(options.iabCredDir ?? defaultFolder(world.environment));
   const read = valueReader(world);
-  const invitations: Invitation[] = [];
-  for (const side of SIDES) invitations.push(await invitation(side, options, read, world));
+  const invitations = await invitationsOf(options, read, world);
   const apiKey = await read(options.healthchecksKey, "--healthchecksKey");
 
   const onboarded: Onboarded[] = [];
@@ -71,23 +71,18 @@ function defaultFolder(environment: World["environment"]): string {
   return join(configHome, "incusAutobackup");
 }
 
-async function invitation(side: Side, options: Options, read: ReadValue, world: World): Promise<Invitation> {
-  const given = { url: options[`${side}URL`], token: await read(options[`${side}Token`], `--${side}Token`) };
-  const { terminal, signal } = world;
-  if (given.url !== undefined || given.token !== undefined || !terminal.stdinIsTerminal) {
-    return { side, url: given.url, token: given.token?.reveal() };
+/** What is known of both servers: from the command line and, where somebody sits there, by asking for the rest. */
+async function invitationsOf(options: Options, read: ReadValue, world: World): Promise<Invitation[]> {
+  const given: Invitation[] = [];
+  for (const side of SIDES) {
+    const token = await read(options[`${side}Token`], `--${side}Token`);
+    given.push({ side, url: options[`${side}URL`], token: token?.reveal() });
   }
-  const url = await terminal.ask(
-    `Address of the ${side} server (empty: those in its token): `,
-    { hidden: false },
-    signal,
-  );
-  const token = await terminal.ask(
-    `Token of the ${side} server. Make it there with: incus config trust add iab\nToken: `,
-    { hidden: true },
-    signal,
-  );
-  return { side, url: url.trim() || undefined, token: token.trim() || undefined };
+  if (!world.terminal.stdinIsTerminal || given.every(({ token }) => token !== undefined)) return given;
+  world.terminal.tell(INTRODUCTION);
+  const invitations: Invitation[] = [];
+  for (const each of given) invitations.push(each.token === undefined ? await askInvitation(each, world) : each);
+  return invitations;
 }
 
 async function check(names: { source: string; target: string }, apiKey: Secret, apiUrl: string): Promise<string> {

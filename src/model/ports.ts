@@ -129,6 +129,8 @@ export type Terminal = {
   readonly columns: number;
   /** Asks on the terminal; secrets are not echoed. */
   ask(question: string, options: { readonly hidden: boolean }, signal: AbortSignal): Promise<string>;
+  /** Says something to whoever sits there, beside the result. */
+  tell(text: string): void;
   /** All that comes on stdin until its end. */
   readInput(signal: AbortSignal): Promise<string>;
   /** Shows a line in place on a stderr that is a terminal, below whatever else is written; an empty one takes it away. */

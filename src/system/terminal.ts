@@ -18,6 +18,7 @@ export function openTerminal({ stdin, stdout, stderr }: Streams, console: Consol
     stderrIsTerminal: stderr.isTTY === true,
     columns: stdout.columns ?? COLUMNS_OF_A_PIPE,
     draw: console.draw,
+    tell: console.printError,
     ask: (question, { hidden }, signal) => ask(stdin, stderr, question, hidden, signal),
     readInput: async (signal) => {
       const end = () => stdin.destroy();

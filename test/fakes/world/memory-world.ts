@@ -10,6 +10,8 @@ export type MemoryWorld = World & {
   readonly logged: LogLine[];
   readonly printed: string[];
   readonly drawn: string[];
+  /** What was said and asked at the terminal. */
+  readonly told: string[];
   /** Sets the clock. */
   readonly moveTo: (at: EpochMs) => void;
   /** What the kernel does for a process that was killed: its locks are free. */
@@ -39,6 +41,7 @@ export function memoryWorld(options: Options = {}): MemoryWorld {
   const logged: LogLine[] = [];
   const printed: string[] = [];
   const drawn: string[] = [];
+  const told: string[] = [];
   const locked = new Set<string>();
   const told = new Map<string, () => string>();
   const logAt =
@@ -55,6 +58,7 @@ export function memoryWorld(options: Options = {}): MemoryWorld {
     logged,
     printed,
     drawn,
+    told,
     moveTo: (at) => {
       now = at;
     },
@@ -86,7 +90,9 @@ export function memoryWorld(options: Options = {}): MemoryWorld {
       stdoutIsTerminal: options.onTerminal ?? false,
       stderrIsTerminal: options.onTerminal ?? false,
       columns: 120,
-      ask: async () => {
+      tell: (text) => void told.push(text),
+      ask: async (question) => {
+        told.push(question);
         const answer = answers.shift();
         if (answer === undefined) throw new AgentError("cancelled", "The question was not answered");
         return answer;
