@@ -15,7 +15,11 @@ const terminal = openTerminal({ stdin, stdout, stderr }, out);
 // The first signal ends the work in good order; a second one ends the process.
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   process.on(signal, () => {
-    if (ending.signal.aborted) process.exit(signal === "SIGINT" ? 130 : 143);
+    if (ending.signal.aborted) {
+      out.printError(`iab: ended at once by a second ${signal}: the next run puts right what is left`);
+      process.exit(signal === "SIGINT" ? 130 : 143);
+    }
+    out.printError(`iab: ${signal}: ending in good order; a second signal ends it at once`);
     ending.abort(signal);
   });
 }

@@ -4,7 +4,7 @@ import { call } from "../lab/daemon-api.ts";
 import { createTinyPool, deletePool } from "../lab/faults.ts";
 import { GENERATIONS, openLab } from "../lab/lab.ts";
 import { openScratch, type Scratch } from "../lab/scratch.ts";
-import { changeContent } from "../lab/storage.ts";
+import { changeContent, sweepMigrations } from "../lab/storage.ts";
 import { openTcpProxy, type TcpProxy } from "../lab/tcp-proxy.ts";
 import { createInstance, createVolume, deleteUnit } from "../lab/workloads.ts";
 import { Ledger, ownSnapshotNames } from "./ledger.ts";
@@ -39,6 +39,7 @@ describe.each(GENERATIONS)("Incus %s: a copy fails", (generation) => {
   });
   afterEach(async () => {
     await scratch.close();
+    await sweepMigrations(target, target.pools.btrfs);
     await site.close();
     await proxy.close();
   });

@@ -27,8 +27,11 @@ export class Ledger {
     expect(await snapshotNames(target, replica)).toEqual(names);
     for (const name of names) {
       const known = this.#digests.get(`${unitId(unit)}@${name}`);
-      expect({ name, digest: await contentDigest(target, replica, name) }).toEqual({ name, digest: known });
-      expect({ name, digest: await contentDigest(source, unit, name) }).toEqual({ name, digest: known });
+      const digests = {
+        source: await contentDigest(source, unit, name),
+        target: await contentDigest(target, replica, name),
+      };
+      expect({ unit: unitId(unit), name, ...digests }).toMatchObject({ name, source: known, target: known });
     }
   }
 }

@@ -1,4 +1,4 @@
-import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { execFile } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -18,6 +18,7 @@ import { systemProcesses } from "../../src/system/processes.ts";
 import { memoryWorld } from "../fakes/world/memory-world.ts";
 import { type Daemon, type Generation, type LabDaemon, openLab } from "../lab/lab.ts";
 import { removeTrust, trustCertificate } from "../lab/trust.ts";
+import { type AgentProcess, startAgent } from "./agent-process.ts";
 
 /** A machine with the agent on it: its folder, its credentials, and the two servers that trust it. */
 export type Site<D extends Daemon = LabDaemon> = {
@@ -30,7 +31,7 @@ export type Site<D extends Daemon = LabDaemon> = {
   /** Runs a command line in this process. */
   iab(argv: readonly string[], options?: { readonly signal?: AbortSignal; readonly log?: Log }): Promise<Ended>;
   /** Starts a command line as a process of its own: the bundle that `buildAgent()` made. */
-  start(argv: readonly string[]): ChildProcess;
+  start(argv: readonly string[]): AgentProcess;
   close(): Promise<void>;
 };
 
@@ -43,8 +44,6 @@ type Options = {
   readonly projects?: Readonly<Record<"source" | "target", readonly string[]>>;
   readonly environment?: Readonly<Record<string, string>>;
 };
-
-const BUNDLE = "dist/iab.mjs";
 
 /** Builds the program that `start()` runs. */
 export async function buildAgent(): Promise<void> {
@@ -86,11 +85,7 @@ export async function openSiteBetween<D extends Daemon>(
       await writeFile(configPath, JSON.stringify(whole, undefined, 2));
     },
     iab: (argv, options = {}) => runHere([...argv, "--config", configPath], { ...options, environment }),
-    start: (argv) =>
-      spawn(process.execPath, [BUNDLE, ...argv, "--config", configPath], {
-        stdio: "ignore",
-        env: { ...process.env, ...environment },
-      }),
+    start: (argv) => startAgent([...argv, "--config", configPath], { environment }),
     close: async () => {
       for (const daemon of [source, target]) await removeTrust(daemon, identity.certificate);
       await rm(folder, { recursive: true });

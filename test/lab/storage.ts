@@ -78,6 +78,15 @@ export async function deleteSubvolumes(daemon: LabDaemon, pool: string, paths: r
   for (const path of paths) await run("nsenter", [...inside, join(daemon.incusDir, "storage-pools", pool, path)]);
 }
 
+/**
+ * Deletes what a server has received of a transfer whose peer is gone: it lies in a scratch folder of the pool, and no API
+ * shows or removes it.
+ */
+export async function sweepMigrations(daemon: LabDaemon, pool: string): Promise<void> {
+  const left = (await orphanSubvolumes(daemon, pool)).filter((path) => /^\w+\/migration\.\d+\//.test(path));
+  await deleteSubvolumes(daemon, pool, left);
+}
+
 const Volume = z.object({ name: z.string(), type: z.string(), project: z.string() });
 
 /**
