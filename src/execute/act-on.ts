@@ -33,7 +33,8 @@ export function actOn(tools: Tools): Act {
         await target.rename(step.unit, step.name, signal);
         return {};
       case "grow":
-        await target.patchConfig(step.unit, { size: step.size }, signal);
+        if (step.unit.kind === "volume") await target.patchConfig(step.unit, { size: step.size }, signal);
+        else await target.patchDevices(step.unit, step.devices, signal);
         return {};
       case "adopt":
         await target.patchConfig(step.unit, step.marks, signal);

@@ -1,9 +1,9 @@
 import type { Copy, VolumeCopy } from "./copy.ts";
 import type { Side } from "./job.ts";
 import type { Verdict } from "./policy.ts";
-import type { Config, Device } from "./state.ts";
+import type { Config, Device, Devices } from "./state.ts";
 import type { EpochMs } from "./time.ts";
-import type { InstanceUnit, Unit, VolumeUnit } from "./unit.ts";
+import type { InstanceUnit, Unit } from "./unit.ts";
 
 /** `<kind>:<unitId>`, with the side behind the kind where there are two: `prune-target:default/web1`. */
 export type StepId = string;
@@ -32,8 +32,15 @@ export type SnapshotStep = CommonStep & {
 /** Finishes a reseed that died half-way: gives the proven fresh copy on the target the replica's name. */
 export type RenameStep = CommonStep & { readonly kind: "rename"; readonly unit: Unit; readonly name: string };
 
-/** Raises the size of the replica's volume to that of its source, which has outgrown it. */
-export type GrowStep = CommonStep & { readonly kind: "grow"; readonly unit: VolumeUnit; readonly size: string };
+/** Raises the size of the replica to that of its source, which has outgrown it. */
+export type GrowStep = CommonStep & {
+  readonly kind: "grow";
+  readonly unit: Unit;
+  /** Empty for no limit. */
+  readonly size: string;
+  /** Of an instance: its root disk as it is to be. */
+  readonly devices: Devices;
+};
 
 /** Takes over a replica that IAB 1.2.0 made: marks it as ours, and makes it safe. An empty value removes a key. */
 export type AdoptStep = CommonStep & { readonly kind: "adopt"; readonly unit: Unit; readonly marks: Config };
@@ -136,7 +143,6 @@ export type WarningCode =
   | "profile.missing"
   | "rehearsal.leftover"
   | "reseed.leftover"
-  | "size.behind"
   | "snapshot.future"
   | "snapshot.unproven"
   | "snapshot.vanishes"

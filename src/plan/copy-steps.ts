@@ -17,7 +17,7 @@ import { byAge } from "./compare-snapshots.ts";
 import { adoptionConfig, replicaMarks } from "./judge-replica.ts";
 import { keptMark } from "./kept-history.ts";
 import { type CopyContext, makeCopy } from "./make-copy.ts";
-import type { Pair } from "./pair-up.ts";
+import type { InstancePair, Pair } from "./pair-up.ts";
 import { isSmaller } from "./size-bytes.ts";
 import { rootDisk } from "./storage-pair.ts";
 
@@ -150,47 +150,32 @@ function renameStep({ job }: Pair, name: string): RenameStep {
   };
 }
 
-function growStep({ kind, job, source, replica }: Pair): GrowStep | undefined {
-  if (kind === "instance" || replica === undefined) return undefined;
-  const size = source.config["size"];
-  if (!isSmaller(replica.config["size"], size)) return undefined;
-  return {
-    kind: "grow",
-    id: `grow:${unitId(job.source)}`,
-    needs: [],
-    workload: job.source,
-    unit: job.target,
-    size: size ?? "",
-  };
+/** Room for what the source has become: a refresh does not raise the size of what it writes to. */
+function growStep(pair: Pair): GrowStep | undefined {
+  const { source: workload, target: unit } = pair.job;
+  const grown = pair.kind === "volume" ? grownVolume(pair) : grownRoot(pair);
+  if (grown === undefined) return undefined;
+  return { kind: "grow", id: `grow:${unitId(workload)}`, needs: [], workload, unit, ...grown };
 }
 
-/** Where a refresh leaves something on the replica as it is, and the configuration or the source says otherwise. */
-function refreshWarnings({ kind, job, source, replica }: Pair, pool: string): Warning[] {
-  if (kind === "volume" || replica === undefined) return [];
-  const [workload, place] = [job.source, unitLabel(job.target)];
-  const [here, there] = [rootDisk(source.expandedDevices), rootDisk(replica.expandedDevices)];
-  const wanted = here?.device["size"];
-  const grown = there !== undefined && isSmaller(there.device["size"], wanted);
-  const set =
-    wanted === undefined ? `unset ${place} ${there?.name} size` : `set ${place} ${there?.name} size=${wanted}`;
-  return [
-    ...(grown
-      ? [
-          {
-            code: "size.behind",
-            workload,
-            text: `The root disk of ${place} on the target is smaller than its source. On the target: incus config device ${set}`,
-          } as const,
-        ]
-      : []),
-    ...(job.rootPool !== undefined && job.rootPool !== pool
-      ? [
-          {
-            code: "pool.differs",
-            workload,
-            text: `The replica ${place} lies in pool ${pool}, not ${job.rootPool}: a refresh does not move it, iab run --reseed does`,
-          } as const,
-        ]
-      : []),
-  ];
+type Grown = Pick<GrowStep, "size" | "devices">;
+
+function grownVolume({ source, replica }: Pair): Grown | undefined {
+  const size = source.config["size"];
+  return isSmaller(replica?.config["size"], size) ? { size: size ?? "", devices: {} } : undefined;
+}
+
+function grownRoot({ source, replica }: InstancePair): Grown | undefined {
+  const [here, there] = [rootDisk(source.expandedDevices), rootDisk(replica?.expandedDevices ?? {})];
+  const size = here?.device["size"];
+  if (there === undefined || !isSmaller(there.device["size"], size)) return undefined;
+  const { size: _smaller, ...device } = there.device;
+  return { size: size ?? "", devices: { [there.name]: { ...device, ...(size === undefined ? {} : { size }) } } };
+}
+
+/** Where a refresh leaves the replica where it is, and the configuration says otherwise. */
+function refreshWarnings({ kind, job, replica }: Pair, pool: string): Warning[] {
+  if (kind === "volume" || replica === undefined || job.rootPool === undefined || job.rootPool === pool) return [];
+  const text = `The replica ${unitLabel(job.target)} lies in pool ${pool}, not ${job.rootPool}: a refresh does not move it, iab run --reseed does`;
+  return [{ code: "pool.differs", workload: job.source, text }];
 }

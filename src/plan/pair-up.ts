@@ -5,7 +5,7 @@ import type { Instance, Volume, Workload } from "../model/state.ts";
 import { type Unit, unitId, unitLabel } from "../model/unit.ts";
 import { type ServerIndex, type StateIndex, servingProject } from "./index-state.ts";
 
-type InstancePair = {
+export type InstancePair = {
   readonly kind: "instance";
   readonly job: InstanceJob;
   readonly source: Instance;

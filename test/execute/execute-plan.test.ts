@@ -184,7 +184,10 @@ test("executePlan() sets the size of a replica before its copy, marks one it tak
     workload: data,
     unit: data,
     size: "2GiB",
+    devices: {},
   } as const;
+  const root = { type: "disk", path: "/", pool: "local", size: "3GiB" };
+  const growRoot = { ...grow, id: "grow:default/web1", workload: web, unit: web, devices: { root } } as const;
   const rename = {
     kind: "rename",
     id: "rename:default/db1",
@@ -193,9 +196,10 @@ test("executePlan() sets the size of a replica before its copy, marks one it tak
     unit: instance("db1-fresh"),
     name: "db1",
   } as const;
-  const outcomes = await execute([grow, adopt, rename], both, world);
+  const outcomes = await execute([grow, growRoot, adopt, rename], both, world);
   expect(new Set(Object.values(states(outcomes)))).toEqual(new Set(["done"]));
   expect(both.target.get(data).config).toEqual({ size: "2GiB" });
+  expect(both.target.get(web).devices).toMatchObject({ root });
   expect(both.target.get(web).config).toEqual({ "user.iab.source": "s" });
   expect(both.target.units.has("default/db1")).toBe(true);
 });

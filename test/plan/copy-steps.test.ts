@@ -130,15 +130,27 @@ for (const { name, source, target, size } of growing) {
   });
 }
 
-test("makePlan() warns of a root disk that has outgrown its replica, which no refresh makes larger", () => {
-  const root = (size: string) => ({ root: { type: "disk", path: "/", pool: "default", size } });
-  const web1 = instance("web1", { snapshots: HISTORY, devices: root("20GiB") });
-  const replica = replicaOf(web1, { devices: root("10GiB"), expandedDevices: root("10GiB") });
-  const made = plan([job("web1")], stateOf({ instances: [web1] }, { instances: [replica] }));
-  expect(made.warnings).toMatchObject([
-    { code: "size.behind", text: expect.stringContaining("incus config device set web1 root size=20GiB") },
-  ]);
-});
+const roots = [
+  { name: "a root disk that has grown", source: "20GiB", target: "10GiB", grows: { size: "20GiB" } },
+  { name: "a root disk that has no limit any more", source: undefined, target: "10GiB", grows: {} },
+  { name: "no root disk that is larger on the target", source: "5GiB", target: "10GiB", grows: undefined },
+];
+for (const { name, source, target, grows } of roots) {
+  test(`makePlan() raises the target's size of ${name}`, () => {
+    const root = (size: string | undefined, pool: string) => ({
+      root: { type: "disk", path: "/", pool, ...(size === undefined ? {} : { size }) },
+    });
+    const web1 = instance("web1", { snapshots: HISTORY, devices: root(source, "default") });
+    const devices = root(target, "tank");
+    const replica = replicaOf(web1, { devices, expandedDevices: devices });
+    const state = stateOf({ instances: [web1] }, { instances: [replica] });
+    const made = plan([job("web1")], state);
+    const grow = made.steps.find((step) => step.kind === "grow");
+    const wanted = grows && { root: { type: "disk", path: "/", pool: "tank", ...grows } };
+    expect(grow?.devices).toEqual(wanted);
+    expect(stepOf(made, "copy").needs.includes("grow:default/web1")).toBe(grows !== undefined);
+  });
+}
 
 test("makePlan() warns of snapshots of others that the refresh will delete", () => {
   const web1 = instance("web1", { snapshots: HISTORY });
