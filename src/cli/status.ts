@@ -61,7 +61,7 @@ function printed(stock: Stock, notices: Notices, { globals, world }: Context): s
 
 function needsAPerson({ rows, uncovered }: Stock, { skipped, warnings }: Notices): boolean {
   const unproven = rows.some(({ side, proven }) => side === "target" && proven === undefined);
-  return unproven || uncovered.length > 0 || skipped.length > 0 || warnings.length > 0;
+  return unproven || uncovered.length > 0 || skipped.some(({ failed }) => failed) || warnings.length > 0;
 }
 
 /** Bulk lists do not tell sizes, so each unit is asked for its own. */

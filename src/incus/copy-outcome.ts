@@ -54,6 +54,10 @@ function wordsOf(who: string, end: End, ended: Ended): string[] {
 }
 
 const HINTS: readonly (readonly [RegExp, string])[] = [
+  [
+    /UNIQUE constraint failed: storage_volumes_snapshots/i,
+    "Incus has kept half of a snapshot that it took back: delete the one of that name on the source, then run again",
+  ],
   [/quota exceeded|smaller than the migration source/i, "The replica is smaller than the data: raise its `size`"],
   [/no space left|out of space/i, "The pool is full: free some space there"],
   [/Instance is running/i, "A replica must be stopped to be refreshed"],

@@ -7,6 +7,7 @@ import { unitLabel } from "../model/unit.ts";
 import { type Comparison, compareSnapshots } from "./compare-snapshots.ts";
 import { freshCopiesOf } from "./fresh-name.ts";
 import type { StateIndex } from "./index-state.ts";
+import { isIso, isoRoute } from "./iso-image.ts";
 import {
   freshHint,
   isRecreated,
@@ -73,6 +74,7 @@ export function chooseRoute(pair: Pair, context: RouteContext): Route {
   if (pool === undefined) return none({ why: "it has no root disk" });
   const impossible = impossibility(pair, pool, context);
   if (impossible !== undefined) return none(impossible);
+  if (isIso(pair.source)) return isoRoute(pair, pair.source, firstCopy(pair, pool), context);
   if (pair.replica !== undefined) return routeToReplica(pair, pair.replica, pool, context);
   const finished = freshCopiesOf(pair.job.target, sourceMark(pair, context.index), context.leftovers).find(isProven);
   if (finished === undefined) return firstCopy(pair, pool);

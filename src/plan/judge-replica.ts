@@ -7,7 +7,12 @@ import type { ServerIndex, StateIndex } from "./index-state.ts";
 import type { Pair } from "./pair-up.ts";
 
 /** Why a workload is left out, and what a person can do about it. */
-export type Refusal = { readonly why: string; readonly hint?: string };
+export type Refusal = {
+  readonly why: string;
+  readonly hint?: string;
+  /** Where nothing is amiss: there is nothing to do. */
+  readonly failed?: false;
+};
 
 /** Whether what stands in the replica's place is ours: it is, it may be taken over, or it must not be touched. */
 export type Ownership = { readonly state: "ours" } | { readonly state: "adoptable" } | Foreign;

@@ -5,6 +5,7 @@ import { unitId, unitLabel } from "../model/unit.ts";
 import type { Route } from "./choose-route.ts";
 import { type CopyNeeds, copySteps, withKeptMark } from "./copy-steps.ts";
 import { type StateIndex, servingProject } from "./index-state.ts";
+import { isIso, isoImage, isoStep } from "./iso-image.ts";
 import { type Remembered, rememberedHistory } from "./kept-history.ts";
 import type { CopyContext } from "./make-copy.ts";
 import type { Pair } from "./pair-up.ts";
@@ -29,9 +30,10 @@ export function planWorkload(routed: Routed, copyIds: ReadonlyMap<string, StepId
   const { pair, route } = routed;
   if (route.kind === "none") {
     const recover = pair.kind === "instance" ? recoverStep(pair.source) : undefined;
-    const skipped = [{ workload: pair.job.source, ...route.refusal, failed: true }];
+    const skipped = [{ workload: pair.job.source, failed: true, ...route.refusal }];
     return { snapshots: recover === undefined ? [] : [recover], rest: [], skipped, warnings: lossWarnings(pair) };
   }
+  if (isIso(pair.source)) return isoWork(route, isoImage(pair.source), context);
   const { steps: snapshots, warnings, taken } = snapshotSteps(pair, context.orders);
   const taking = snapshots.filter(({ kind }) => kind === "snapshot").map(({ id }) => id);
   const needs = [...taking, ...volumeCopies(pair, copyIds, context.index)];
@@ -48,6 +50,13 @@ export function planWorkload(routed: Routed, copyIds: ReadonlyMap<string, StepId
 }
 
 type Going = Exclude<Route, { readonly kind: "none" }>;
+
+/** An image is sent as it is. It has no snapshots that could be listed, so that both servers' word must do. */
+function isoWork(route: Going, taken: Snapshot, context: CopyContext): Work {
+  const { steps, warnings } = sendingOf(route, { taken, needs: [] }, context);
+  const rest = steps.map((step) => (step.kind === "copy" ? isoStep(step) : step));
+  return { snapshots: [], rest, skipped: [], warnings };
+}
 
 type Sending = {
   /** What comes before this run's snapshot. */

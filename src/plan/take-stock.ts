@@ -7,6 +7,7 @@ import type { EpochMs } from "../model/time.ts";
 import { type Unit, unitId } from "../model/unit.ts";
 import { byAge } from "./compare-snapshots.ts";
 import { indexState, type ServerIndex } from "./index-state.ts";
+import { isIso, isoImage } from "./iso-image.ts";
 import { sourceMark } from "./judge-replica.ts";
 import { rememberedHistory } from "./kept-history.ts";
 import { type Pair, pairUp } from "./pair-up.ts";
@@ -28,6 +29,7 @@ export function takeStock(jobs: readonly Job[], state: State, now: EpochMs): Sto
 
 function rowOf(pair: Pair, side: Side, now: EpochMs): StockRow {
   const found: Workload | undefined = side === "source" ? pair.source : pair.replica;
+  if (isIso(pair.source)) return isoRowOf(pair, side, found, taken(isoImage(pair.source)));
   const own = byAge(found?.snapshots ?? []).filter(({ name }) => isOwnSnapshotName(name));
   const newest = taken(own.at(-1));
   const proven = side === "target" ? taken(own.find(({ name }) => name === found?.config[MARKS.last])) : undefined;
@@ -49,6 +51,24 @@ function rowOf(pair: Pair, side: Side, now: EpochMs): StockRow {
 
 function lostOf(replica: Workload): readonly string[] {
   return rememberedHistory(replica)?.lost ?? [];
+}
+
+/** An image that does not change is never behind. */
+function isoRowOf({ job }: Pair, side: Side, found: Workload | undefined, image: Taken | undefined): StockRow {
+  const isHeld = side === "source" || (image !== undefined && found?.config[MARKS.last] === image.name);
+  return {
+    workload: job.source,
+    side,
+    unit: unitOn(job, side),
+    exists: found !== undefined,
+    newest: isHeld ? image : undefined,
+    proven: isHeld && side === "target" ? image : undefined,
+    lagMs: undefined,
+    lost: [],
+    own: 0,
+    foreign: 0,
+    sizeBytes: undefined,
+  };
 }
 
 function taken(snapshot: Snapshot | undefined): Taken | undefined {

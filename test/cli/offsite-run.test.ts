@@ -339,9 +339,3 @@ test("iab offsite run of some workloads restores nothing, and --dryRun says what
   expect(exitCode).toBe(0);
   expect(stdout).toContain("First backup ffff is restored in the place of what is there (restore.asked)");
 });
-
-test("iab offsite run --help shows how it is used", async () => {
-  const { exitCode, stdout } = await offsite(["run", "--help"]);
-  expect(exitCode).toBe(0);
-  await expect(stdout).toMatchFileSnapshot("../golden/help-offsite-run.txt");
-});

@@ -11,7 +11,7 @@ export type MemoryWorld = World & {
   readonly printed: string[];
   readonly drawn: string[];
   /** What was said and asked at the terminal. */
-  readonly told: string[];
+  readonly said: string[];
   /** Sets the clock. */
   readonly moveTo: (at: EpochMs) => void;
   /** What the kernel does for a process that was killed: its locks are free. */
@@ -41,7 +41,7 @@ export function memoryWorld(options: Options = {}): MemoryWorld {
   const logged: LogLine[] = [];
   const printed: string[] = [];
   const drawn: string[] = [];
-  const told: string[] = [];
+  const said: string[] = [];
   const locked = new Set<string>();
   const told = new Map<string, () => string>();
   const logAt =
@@ -58,7 +58,7 @@ export function memoryWorld(options: Options = {}): MemoryWorld {
     logged,
     printed,
     drawn,
-    told,
+    said,
     moveTo: (at) => {
       now = at;
     },
@@ -90,9 +90,9 @@ export function memoryWorld(options: Options = {}): MemoryWorld {
       stdoutIsTerminal: options.onTerminal ?? false,
       stderrIsTerminal: options.onTerminal ?? false,
       columns: 120,
-      tell: (text) => void told.push(text),
+      tell: (text) => void said.push(text),
       ask: async (question) => {
-        told.push(question);
+        said.push(question);
         const answer = answers.shift();
         if (answer === undefined) throw new AgentError("cancelled", "The question was not answered");
         return answer;
