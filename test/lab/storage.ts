@@ -48,10 +48,11 @@ export async function contentPath(daemon: LabDaemon, unit: Unit, snapshot?: stri
     const pool = await rootPool(daemon, unit.project, unit.name);
     return join(daemon.storageDir, pool, `containers${suffix}`, name, snapshot ?? "", "rootfs");
   }
-  const folder = join(daemon.storageDir, unit.pool, `custom${suffix}`, `${unit.project}_${unit.name}`, snapshot ?? "");
   const path = `/1.0/storage-pools/${unit.pool}/volumes/custom/${unit.name}?project=${unit.project}`;
-  const facts = VolumeFacts.parse(await call(daemon, "GET", path));
-  return facts.content_type === "block" ? join(folder, "root.img") : folder;
+  const { content_type: type } = VolumeFacts.parse(await call(daemon, "GET", path));
+  const name = `${unit.project}_${unit.name}${type === "iso" ? ".iso" : ""}`;
+  const folder = join(daemon.storageDir, unit.pool, `custom${suffix}`, name, snapshot ?? "");
+  return type === "filesystem" ? folder : join(folder, "root.img");
 }
 
 async function rootPool(daemon: LabDaemon, project: string, name: string): Promise<string> {
@@ -87,7 +88,7 @@ export async function sweepMigrations(daemon: LabDaemon, pool: string): Promise<
   await deleteSubvolumes(daemon, pool, left);
 }
 
-const Volume = z.object({ name: z.string(), type: z.string(), project: z.string() });
+const Volume = z.object({ name: z.string(), type: z.string(), project: z.string(), content_type: z.string() });
 
 /**
  * The subvolumes of a btrfs pool that no instance, volume, image or snapshot of the API accounts for: what a copy that
@@ -111,8 +112,8 @@ async function knownPaths(daemon: LabDaemon, pool: string): Promise<string[]> {
   const Full = Volume.extend({ snapshots: z.array(z.object({ name: z.string() })).nullish() });
   const url = `/1.0/storage-pools/${pool}/volumes?recursion=2&all-projects=true`;
   const volumes = z.array(Full).parse(await call(daemon, "GET", url));
-  return volumes.flatMap(({ name, type, project, snapshots }) => [
-    pathOfVolume(type, project, name),
+  return volumes.flatMap(({ name, type, project, content_type: content, snapshots }) => [
+    pathOfVolume(type, project, content === "iso" ? `${name}.iso` : name),
     ...(snapshots ?? []).map((each) => pathOfVolume(type, project, `${name}/${lastPart(each.name)}`)),
   ]);
 }

@@ -1,4 +1,11 @@
+import { execFile } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { z } from "zod";
 import type { InstanceUnit, Unit, VolumeUnit } from "../../src/model/unit.ts";
+import { writeBytes } from "./content.ts";
 import { call } from "./daemon-api.ts";
 import type { Daemon, LabDaemon } from "./lab.ts";
 import { fillContent } from "./storage.ts";
@@ -13,6 +20,7 @@ export type NewInstance = {
   readonly config?: Readonly<Record<string, string>>;
   readonly devices?: Readonly<Record<string, Device>>;
   readonly description?: string;
+  readonly ephemeral?: boolean;
   /** What the content is made of; without it the instance holds the image alone. */
   readonly seed?: string;
   readonly sizeBytes?: number;
@@ -20,10 +28,10 @@ export type NewInstance = {
 
 /** Creates a stopped container from the image `tiny`. */
 export async function createInstance(daemon: LabDaemon, wanted: NewInstance): Promise<InstanceUnit> {
-  const { project, name, pool, config = {}, devices = {}, description = "" } = wanted;
+  const { project, name, pool, config = {}, devices = {}, description = "", ephemeral = false } = wanted;
   const root = pool === undefined ? {} : { root: { type: "disk", path: "/", pool } };
   const source = { type: "image", alias: "tiny" };
-  const body = { name, type: "container", source, config, devices: { ...root, ...devices }, description };
+  const body = { name, type: "container", source, config, devices: { ...root, ...devices }, description, ephemeral };
   await call(daemon, "POST", `/1.0/instances?project=${project}`, body);
   const unit = { kind: "instance", project, name } as const;
   if (wanted.seed !== undefined) await fillContent(daemon, unit, wanted.seed, wanted.sizeBytes);
@@ -52,6 +60,23 @@ export async function createVolume(daemon: LabDaemon, wanted: NewVolume): Promis
   return unit;
 }
 
+/** Imports an ISO image; Incus rounds its size up to whole blocks of 8 KiB. */
+export async function createIso(
+  daemon: LabDaemon,
+  { project, pool, name, seed, sizeBytes = 64 * 8192 }: NewVolume,
+): Promise<VolumeUnit> {
+  const folder = await mkdtemp(join(tmpdir(), "iab-iso-"));
+  try {
+    const file = join(folder, "image.iso");
+    await writeBytes(file, seed ?? name, sizeBytes, 0);
+    const words = ["storage", "volume", "import", pool, file, name, "--type=iso", "--project", project];
+    await promisify(execFile)(daemon.client, words);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+  return { kind: "volume", project, pool, name };
+}
+
 /** Takes a snapshot by hand, as a person would with the CLI. */
 export async function takeSnapshot(daemon: Daemon, unit: Unit, name: string): Promise<void> {
   await call(daemon, "POST", addressOf(unit, "/snapshots"), { name });
@@ -67,6 +92,23 @@ export async function startInstance(daemon: Daemon, unit: InstanceUnit): Promise
 
 export async function stopInstance(daemon: Daemon, unit: InstanceUnit): Promise<void> {
   await call(daemon, "PUT", addressOf(unit, "/state"), { action: "stop", force: true, timeout: 30 });
+}
+
+/** Asks for a change of an instance's state, as the API names it. */
+export async function changeState(daemon: Daemon, unit: InstanceUnit, action: "freeze" | "unfreeze"): Promise<void> {
+  await call(daemon, "PUT", addressOf(unit, "/state"), { action, timeout: 30 });
+}
+
+const State = z.object({ pid: z.number(), status: z.string() });
+
+/** Kills the first process of a running container, as a crash would. */
+export async function crashInstance(daemon: LabDaemon, unit: InstanceUnit): Promise<void> {
+  const stateOf = async () => State.parse(await call(daemon, "GET", addressOf(unit, "/state")));
+  const { pid } = await stateOf();
+  // The number is that of the daemon's own process namespace.
+  const inside = ["--target", String(daemon.keeperPid), "--pid", "--", "sh", "-c", `kill -9 ${pid}`];
+  await promisify(execFile)("nsenter", inside);
+  while ((await stateOf()).status === "Running");
 }
 
 export async function deleteUnit(daemon: Daemon, unit: Unit): Promise<void> {
