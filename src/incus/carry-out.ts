@@ -17,6 +17,8 @@ export type Change = {
   readonly what: string;
   readonly unit: Unit;
   readonly request: Request;
+  /** Refused at once while another operation holds the unit: else it is asked for again until that one is over. */
+  readonly impatient?: true;
   /** Whether the server's objects show that it was done. */
   readonly isDone: (signal: AbortSignal) => Promise<boolean>;
 };
@@ -24,11 +26,26 @@ export type Change = {
 const BUSY_EVERY_MS = 1000;
 const MOST_BUSY_MS = 10 * MINUTE_MS;
 
+/** An operation of a run that was ended holds its instance until the server has given up its peer, after half a minute. */
+const HELD_MS = 40_000;
+
+/** The same as `carryOutNow()`, once nobody else is at work on the unit. */
+export async function carryOut(via: Via, change: Change, signal: AbortSignal): Promise<void> {
+  const until = via.clock.now() + HELD_MS;
+  for (;;) {
+    const [tried] = await Promise.allSettled([carryOutNow(via, change, signal)]);
+    if (tried.status === "fulfilled") return;
+    const isHeld = tried.reason instanceof AgentError && /is busy running/i.test(tried.reason.message);
+    if (!isHeld || change.impatient || via.clock.now() >= until) throw tried.reason;
+    await via.clock.sleep(BUSY_EVERY_MS, signal);
+  }
+}
+
 /**
  * Asks for a change and waits until it is made, or throws why it was not. Where the answer or the operation's end is
  * lost, the objects themselves tell: a change that was made counts as made, however the news of it got lost.
  */
-export async function carryOut(via: Via, change: Change, signal: AbortSignal): Promise<void> {
+async function carryOutNow(via: Via, change: Change, signal: AbortSignal): Promise<void> {
   const { host } = via.connection;
   const ended = await ask(via, change, signal);
   if (ended.state === "success") return;

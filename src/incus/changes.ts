@@ -83,7 +83,7 @@ async function putState(
   const body = { action: change, timeout: Math.ceil(timeoutMs / SECOND_MS), force, stateful: false };
   const request: Request = { method: "PUT", path: `${unitPath(unit)}/state`, query: projectOf(unit), body };
   const isDone = (under: AbortSignal) => isInState(via, unit, STATUS_AFTER[change], under);
-  await carryOut(via, { what: `${change} ${unitLabel(unit)}`, unit, request, isDone }, signal);
+  await carryOut(via, { what: `${change} ${unitLabel(unit)}`, unit, request, isDone, impatient: true }, signal);
 }
 
 type Changes = { readonly config?: Config; readonly devices?: Devices };

@@ -122,6 +122,26 @@ test.each(generationsAndKinds)(
   },
 );
 
+const busy = 'Failed to create instance delete operation: Instance is busy running a "create" operation';
+const held: { name: string; what: FaultKind }[] = [
+  { name: "refuses", what: { kind: "refuse", status: 500, error: busy } },
+  { name: "fails", what: { kind: "operation-fails", error: busy } },
+];
+for (const { name, what } of held) {
+  test(`deleteSnapshot() waits while the server ${name} it because of another operation, and not for ever`, async () => {
+    const { signal } = new AbortController();
+    const { fake, server, units } = await open();
+    fake.takeSnapshot(units.instance, NAME);
+    fake.faults.add({ match: { method: "DELETE" }, what, times: 3 });
+    await server.deleteSnapshot(units.instance, NAME, signal);
+    expect(fake.snapshots(units.instance)).toEqual([]);
+    fake.takeSnapshot(units.instance, NAME);
+    fake.faults.add({ match: { method: "DELETE" }, what, times: 100 });
+    await expect(server.deleteSnapshot(units.instance, NAME, signal)).rejects.toThrow("is busy running");
+    expect(fake.snapshots(units.instance)).toEqual([NAME]);
+  });
+}
+
 test("patchConfig() reads again when somebody was faster, and gives up when that goes on", async ({ signal }) => {
   const { fake, server, units } = await open();
   const outdated = { kind: "refuse", status: 412, error: "Precondition Failed" } as const;
