@@ -35,9 +35,15 @@ export async function withRetries<T>(
 
 function mayRepeat(error: unknown, attempts: number, waitedMs: number, options: RetryOptions): boolean {
   // 503 comes before a request is looked at, so that it was not carried out whatever it was.
-  if (error instanceof IncusRefusal) return error.status === 503 && waitedMs < options.startupMs;
+  if (error instanceof IncusRefusal && error.status === 503) return waitedMs < options.startupMs;
+  if (error instanceof IncusRefusal) return isPassing(error) && options.idempotent && attempts < MOST_ATTEMPTS;
   if (!(error instanceof LostRequest) || attempts >= MOST_ATTEMPTS) return false;
   return error.transient && (options.idempotent || !error.sent);
+}
+
+/** While a container's first process comes or goes, Incus 6.0.4 and 7.0.2 stumble over its number. */
+function isPassing({ reason }: IncusRefusal): boolean {
+  return /invalid PID/i.test(reason);
 }
 
 /** Doubles from attempt to attempt, with jitter, so that several agents do not come back at the same moment. */

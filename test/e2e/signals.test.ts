@@ -49,7 +49,8 @@ describe.each(GENERATIONS)("Incus %s: a signal ends a run", (generation) => {
   /** Nothing hinders the next run: the lock is free, no server is at work any more, and it puts all right. */
   async function expectWholeRun(): Promise<void> {
     const ended = await site.iab(["run"]);
-    expect(ended, ended.stdout).toMatchObject({ exitCode: 0, stderr: "" });
+    const lists = JSON.stringify([await listOf(site.source), await listOf(site.target)]);
+    expect(ended, ended.stdout + lists).toMatchObject({ exitCode: 0, stderr: "" });
     await expectStarted();
     for (const unit of [box, data]) {
       await ledger.note(site.source, unit);
@@ -76,7 +77,7 @@ describe.each(GENERATIONS)("Incus %s: a signal ends a run", (generation) => {
     agent.kill("SIGTERM");
     const { exitCode, stdout, stderr } = await agent.ended;
     expect(exitCode, stderr).toBe(143);
-    expect(stdout).toMatch(/cancelled/);
+    expect(stdout).toMatch(/CANCELLED/);
     expect(stderr).toContain("SIGTERM");
     expect(stderr).not.toMatch(/"copy:[^"]*","event":"step.began"/);
     await expectStarted();
@@ -95,7 +96,7 @@ describe.each(GENERATIONS)("Incus %s: a signal ends a run", (generation) => {
     const { exitCode, stdout, stderr } = await agent.ended;
     expect(exitCode, stderr).toBe(130);
     expect(Date.now() - signalled).toBeLessThan(40_000);
-    expect(stdout).toMatch(/cancelled/);
+    expect(stdout).toMatch(/CANCELLED/);
     for (const daemon of [site.source, site.target]) expect(await workOn(daemon)).toEqual([]);
     const after = await listOf(site.source);
     for (const [at, names] of before.entries()) expect(after[at]).toEqual(expect.arrayContaining(names));
