@@ -109,8 +109,8 @@ export function openConnection({ host, url, credentials, clock, limits: lower }:
       const reply = await inTurn(send, signal).catch((cause) => {
         throw cause instanceof DeadlineError ? unanswered(address, `${request.method} ${request.path}`, cause) : cause;
       });
-      // A starting server turns away what it will take later: that is for the retries to see.
-      if (reply.status === 503) answerIn(request, reply);
+      // A starting server turns away what it will take later, others stumble: that is for the retries to see.
+      if (reply.status === 503 || reply.status === 500) answerIn(request, reply);
       return reply;
     });
   }

@@ -65,7 +65,24 @@ async function read<T>(
 /** All instances of all projects with their snapshots, in one request. */
 export async function listInstances(connection: Connection, signal: AbortSignal): Promise<readonly Instance[]> {
   const query = { ...WITH_SNAPSHOTS, ...EVERYWHERE };
-  return (await read(connection, "/1.0/instances", query, z.array(InstanceSchema), signal)).map(instanceOf);
+  const listed = (await read(connection, "/1.0/instances", query, z.array(InstanceSchema), signal)).map(instanceOf);
+  return Promise.all(listed.map((each) => (isBlank(each) ? filledIn(connection, each, signal) : each)));
+}
+
+/** While a container's first process comes or goes, a server may list it with nothing but its name. */
+function isBlank({ status, expandedDevices }: Instance): boolean {
+  return status === "Error" && Object.keys(expandedDevices).length === 0;
+}
+
+async function filledIn(connection: Connection, blank: Instance, signal: AbortSignal): Promise<Instance> {
+  const [read, snapshots] = await Promise.allSettled([
+    readInstance(connection, blank, signal),
+    listSnapshots(connection, blank, signal),
+  ]);
+  signal.throwIfAborted();
+  // One that stays blank has no root disk, so that the plan leaves it out and says so.
+  if (read.status === "rejected" || read.value === undefined || snapshots.status === "rejected") return blank;
+  return { ...read.value, snapshots: snapshots.value };
 }
 
 /** One instance; undefined if there is none. */

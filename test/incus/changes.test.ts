@@ -193,6 +193,22 @@ test("a change that is aborted ends at once", async () => {
   await expect(created).rejects.toThrow("SIGTERM");
 });
 
+test("an instance that is listed blank is asked for by itself", async ({ signal }) => {
+  const { fake, server } = await open();
+  fake.takeSnapshot({ kind: "instance", project: "default", name: "web" }, NAME);
+  const nothing = { config: null, devices: null, expanded_config: null, expanded_devices: null, profiles: null };
+  const kind = { name: "web", project: "default", type: "container", created_at: "0001-01-01T00:00:00Z" };
+  const blank = { ...kind, ...nothing, status: "Error", status_code: 112, location: "none" };
+  const body = JSON.stringify({ type: "sync", status: "Success", status_code: 200, metadata: [blank] });
+  const what = { kind: "answer", status: 200, type: "application/json", body } as const;
+  fake.faults.add({ match: { method: "GET", path: /\/instances$/ }, what });
+  const invalid = { kind: "refuse", status: 500, error: "Invalid PID -1" } as const;
+  fake.faults.add({ match: { method: "GET", path: /\/instances\/web$/ }, what: invalid, times: 2 });
+  const [web] = await server.instances(signal);
+  expect(web).toMatchObject({ name: "web", status: "Stopped", snapshots: [{ name: NAME }] });
+  expect(Object.keys(web?.expandedDevices ?? {})).not.toEqual([]);
+});
+
 test("a survey takes as many requests for 200 workloads as for two", async ({ signal }) => {
   const { fake, server } = await open({ pools: { local: "btrfs", tank: "zfs" } });
   const survey = async () => {
