@@ -1,16 +1,6 @@
 import { expect, test } from "vitest";
 import { iab } from "./iab.ts";
 
-test("iab offsite restore --help shows both ways to restore", async () => {
-  const { stdout } = await iab(["offsite", "restore", "--help"]);
-  await expect(stdout).toMatchFileSnapshot("../golden/help-offsite-restore.txt");
-});
-
-test("iab offsite verify --help tells of drills", async () => {
-  const { stdout } = await iab(["offsite", "verify", "--help"]);
-  await expect(stdout).toMatchFileSnapshot("../golden/help-offsite-verify.txt");
-});
-
 const wrong = [
   { argv: ["offsite", "restore", "4afeed0c"], says: /say where to, with either --to or --to-incus/ },
   { argv: ["offsite", "restore", "4afeed0c", "--to", "x", "--to-incus", "web1"], says: /either --to or --to-incus/ },
