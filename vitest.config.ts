@@ -14,7 +14,8 @@ const againstTheLab = {
 const FAULTS = [
   "test/e2e/history-faults.test.ts",
   "test/e2e/kill.test.ts",
-  "test/e2e/failures.test.ts",
+  "test/e2e/signals.test.ts",
+  "test/e2e/shapes.test.ts",
   "test/e2e/offsite-run.test.ts",
   "test/e2e/offsite-btrfs.test.ts",
 ];
