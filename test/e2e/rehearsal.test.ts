@@ -1,4 +1,3 @@
-import { once } from "node:events";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { z } from "zod";
 import { call } from "../lab/daemon-api.ts";
@@ -97,7 +96,7 @@ describe.each(PAIRS)("Incus %s to %s", (from, to) => {
       interval: 20,
     });
     agent.kill("SIGKILL");
-    await once(agent, "exit");
+    await agent.ended;
     expect(await scratchVolumes(site.source, scratch.project)).not.toEqual([]);
     const { stdout } = await site.iab(["plan", "-f", "json"]);
     expect(Plan.parse(JSON.parse(stdout)).steps.filter(({ kind }) => kind === "rehearse")).toHaveLength(5);
