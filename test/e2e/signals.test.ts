@@ -3,7 +3,7 @@ import type { InstanceUnit, VolumeUnit } from "../../src/model/unit.ts";
 import { GENERATIONS, type LabDaemon } from "../lab/lab.ts";
 import { openScratch, type Scratch } from "../lab/scratch.ts";
 import { changeContent, sweepMigrations } from "../lab/storage.ts";
-import { untilAtWork, workOn } from "../lab/work.ts";
+import { untilAtWork, untilIdle } from "../lab/work.ts";
 import { createInstance, createVolume, startInstance } from "../lab/workloads.ts";
 import { factsOf, Ledger, ownSnapshotNames } from "./ledger.ts";
 import { buildAgent, openSite, type Site } from "./site.ts";
@@ -97,7 +97,8 @@ describe.each(GENERATIONS)("Incus %s: a signal ends a run", (generation) => {
     expect(exitCode, stderr).toBe(130);
     expect(Date.now() - signalled).toBeLessThan(40_000);
     expect(stdout).toMatch(/CANCELLED/);
-    for (const daemon of [site.source, site.target]) expect(await workOn(daemon)).toEqual([]);
+    // Incus 6.0 lets a source's end not be cancelled: it ends by itself, since nobody is there any more.
+    for (const daemon of [site.source, site.target]) await untilIdle(daemon, /volume|instance/i);
     const after = await listOf(site.source);
     for (const [at, names] of before.entries()) expect(after[at]).toEqual(expect.arrayContaining(names));
     await expectStarted();

@@ -5,7 +5,7 @@ import type { Daemon } from "./lab.ts";
 const Operations = z.record(z.string(), z.array(z.object({ description: z.string() })));
 
 /** What a daemon is doing now, by the descriptions of its operations; tokens that wait are none of it. */
-export async function workOn(daemon: Daemon): Promise<string[]> {
+async function workOn(daemon: Daemon): Promise<string[]> {
   const listed = Operations.parse(await call(daemon, "GET", "/1.0/operations?recursion=1&all-projects=true"));
   const descriptions = ["pending", "running"].flatMap((state) => listed[state] ?? []).map((each) => each.description);
   return descriptions.filter((description) => !/token/i.test(description));
