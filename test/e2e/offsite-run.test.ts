@@ -1,6 +1,5 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { once } from "node:events";
 import { createReadStream, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -82,11 +81,10 @@ describe.each(GENERATIONS)("Incus %s: iab offsite run by export, into a folder",
       await writeConfig({ upload_limit: "4MiB/s" });
       for (const unit of units) await changeOnePlace(site, unit, signal);
       const started = site.start(["offsite", "run"]);
-      const ended = once(started, "close");
       await seenAtWork();
       const began = Date.now();
       started.kill(signal);
-      const [exitCode] = await ended;
+      const { exitCode } = await started.ended;
       if (signal === "SIGTERM") expect([exitCode, Date.now() - began < 30_000]).toEqual([143, true]);
       if (signal === "SIGTERM") await expectNothingLeft();
       expect(await atWork()).toBe(false);
