@@ -13,6 +13,7 @@ const Outcomes = z.object({
 });
 const Plan = z.object({ steps: z.array(z.object({ id: z.string(), kind: z.string(), needs: z.array(z.string()) })) });
 const Named = z.array(z.object({ name: z.string() }));
+const Project = z.object({ config: z.record(z.string(), z.string()) });
 
 const PAIRS: readonly (readonly [Generation, Generation])[] = [
   ["6.0", "6.0"],
@@ -127,10 +128,13 @@ describe.each(PAIRS)("Incus %s to %s", (from, to) => {
 
 /** As a careful administrator has it, who allows each thing by name, and not backups. */
 async function restrict(daemon: LabDaemon, project: string, restricted: boolean): Promise<void> {
-  const config = restricted
+  const path = `/1.0/projects/${project}`;
+  const { config } = Project.parse(await call(daemon, "GET", path));
+  const wanted = restricted
     ? { restricted: "true", "restricted.snapshots": "allow", "restricted.backups": "block" }
     : { restricted: "false" };
-  await call(daemon, "PATCH", `/1.0/projects/${project}`, { config });
+  // A PATCH with some keys takes all others for removed; and only who has profiles of his own can be restricted.
+  await call(daemon, "PATCH", path, { config: { ...config, "features.profiles": "true", ...wanted } });
 }
 
 /** Takes the replicas away, and with them what was rehearsed. */
