@@ -11,7 +11,9 @@ export type Kind = "instance" | "filesystem" | "block";
 export type ZfsWorkload = { readonly unit: Unit; readonly kind: Kind; readonly pool: PoolKind };
 
 /** What changes in each run; it cannot be compressed. */
-const CONTENT_BYTES = 20_000;
+export const CONTENT_BYTES = 20_000;
+/** What does not change. */
+export const FILLING_BYTES = 400_000;
 
 /** Makes an empty unit of a project. */
 export async function createUnit(daemon: ZfsDaemon, { unit, kind, pool }: ZfsWorkload, size = "16MiB"): Promise<void> {
@@ -40,14 +42,16 @@ export function workloadOf(
 export type Change = {
   readonly workload: ZfsWorkload;
   readonly seed: string;
+  /** What stays as it is and a full transfer would send again: beside the content, in a volume around it. */
+  readonly filling?: boolean;
 };
 
 /** Writes the content of a seed into each, behind Incus's back as its workload would. */
 export async function writeAll(daemon: ZfsDaemon, changes: readonly Change[], signal: AbortSignal): Promise<void> {
-  const lines = changes.map(({ workload, seed }) => {
+  const lines = changes.map(({ workload, seed, filling = false }) => {
     const { unit, pool } = workload;
-    const content = contentOf(workload, seed);
-    return `${datasetOf(daemon, pool, unit)}\t${fileOf(workload)}\t${content.toString("base64")}\n`;
+    const content = contentOf(workload, seed, filling ? FILLING_BYTES : CONTENT_BYTES);
+    return `${datasetOf(daemon, pool, unit)}\t${fileOf(workload, filling)}\t${content.toString("base64")}\n`;
   });
   if (lines.length > 0) await inGuest("lab-write-all", signal, lines.join(""));
 }
@@ -65,16 +69,18 @@ export async function readAll(daemon: ZfsDaemon, held: readonly Held[], signal: 
 
 /** The digest that `readAll()` finds where the content of a seed is. */
 export function digestOfSeed(workload: ZfsWorkload, seed: string): string {
-  return createHash("sha256").update(contentOf(workload, seed)).digest("hex");
+  return createHash("sha256")
+    .update(contentOf(workload, seed, CONTENT_BYTES))
+    .digest("hex");
 }
 
-function contentOf({ unit }: ZfsWorkload, seed: string): Buffer {
-  return Buffer.concat([...bytesOf(`${seed}/${unit.name}`, CONTENT_BYTES)]);
+function contentOf({ unit }: ZfsWorkload, seed: string, sizeBytes: number): Buffer {
+  return Buffer.concat([...bytesOf(`${seed}/${unit.name}`, sizeBytes)]);
 }
 
-function fileOf({ kind }: ZfsWorkload): string {
+function fileOf({ kind }: ZfsWorkload, filling = false): string {
   if (kind === "block") return "-";
-  return kind === "instance" ? "rootfs/data/changing" : "changing";
+  return `${kind === "instance" ? "rootfs/data/" : ""}${filling ? "filling" : "changing"}`;
 }
 
 /** By workload, in the order given: the snapshots that ZFS has, with their GUIDs. Foreign to Incus ones by their whole name. */
