@@ -17,6 +17,7 @@ describe() {
       "source": $(describe_daemon 7.0-source),
       "target": $(describe_daemon 7.0-target) }
   },
+  "kopia": "$("$TOP/lab/tool" kopia 9>&-)",
   "ssh": ["ssh", "-F", "$RUN/ssh_config", "guest"],
   "versions": { $(sed -E 's/^([^ ]+) (.*)$/"\1": "\2"/' "$image/versions" | paste -sd,) }
 }

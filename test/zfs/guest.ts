@@ -17,6 +17,7 @@ const LabFile = z.object({
   version: z.literal(1),
   incus: z.object({ "6.0": Pair, "7.0": Pair }),
   ssh: z.array(z.string()),
+  kopia: z.string(),
 });
 
 export type PoolKind = "zfs" | "zfsEncrypted";
@@ -28,12 +29,14 @@ export type ZfsLab = {
   readonly incus: Readonly<Record<Generation, { version: string; source: ZfsDaemon; target: ZfsDaemon }>>;
   /** The words that stand before a command for the guest's shell. */
   readonly ssh: readonly string[];
+  /** Kopia's program, on this machine. */
+  readonly kopia: string;
 };
 
 /** The ZFS machine that `make lab-zfs` has left running; throws where there is none. */
 export function openZfsLab(directory = resolve(process.env["IAB_LAB_DIR"] ?? ".lab", "zfs")): ZfsLab {
-  const { incus, ssh } = LabFile.parse(JSON.parse(readLabFile(join(directory, "lab.json"))));
-  return { incus: { "6.0": pairOf(incus["6.0"], "6.0"), "7.0": pairOf(incus["7.0"], "7.0") }, ssh };
+  const { incus, ssh, kopia } = LabFile.parse(JSON.parse(readLabFile(join(directory, "lab.json"))));
+  return { incus: { "6.0": pairOf(incus["6.0"], "6.0"), "7.0": pairOf(incus["7.0"], "7.0") }, ssh, kopia };
 }
 
 function readLabFile(path: string): string {
