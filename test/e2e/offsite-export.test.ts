@@ -56,7 +56,9 @@ describe.each(GENERATIONS)("offsite by export on Incus %s", (generation) => {
     await attribute(source, join(await contentPath(source, unit("running")), "data", "common"));
     await startInstance(source, unit("running") as InstanceUnit);
     const disk = { type: "disk", pool: "local", source: "files", path: "/mnt" };
-    await createInstance(source, { project, name: "user", pool: "local", devices: { disk } });
+    const user = await createInstance(source, { project, name: "user", pool: "local", devices: { disk } });
+    // The first start of a container with it gives a volume's files their owners.
+    await startInstance(source, user);
     await site.writeConfig({
       offsite: {
         repository_password: PASSWORD,
@@ -192,8 +194,6 @@ describe.each(GENERATIONS)("offsite by export on Incus %s", (generation) => {
   });
 
   test("a volume in use is replaced, and its instances go on with the new one", async () => {
-    const user: InstanceUnit = { kind: "instance", project: scratch.project, name: "user" };
-    await startInstance(source, user);
     const ruined = join(await contentPath(source, unit("files")), "data");
     rmSync(ruined, { recursive: true });
     const to = ["--to-incus", `${scratch.project}/local/files`, "--replace", "--yes"];
