@@ -15,14 +15,24 @@ export type Child = ChildProcess & {
 };
 
 /** Starts a program, in a group of its own: a Ctrl-C reaches the agent alone, which then ends its children in order. */
-export function startChild({ argv, environment, toOurStdout }: Command, output?: number): Child {
-  const [program = "", ...rest] = argv;
+export function startChild(command: Command, output?: number): Child {
+  const { environment, toOurStdout } = command;
+  const [program = "", ...rest] = argvOf(command);
   const inherited = Object.entries(process.env).filter(([name]) => PASSED_ON.test(name));
   const options = { env: { ...Object.fromEntries(inherited), ...environment }, detached: true };
   if (output !== undefined) return spawn(program, rest, { ...options, stdio: ["pipe", output, "pipe"] }) as Child;
   return toOurStdout
     ? spawn(program, rest, { ...options, stdio: ["pipe", "inherit", "pipe"] })
     : spawn(program, rest, { ...options, stdio: ["pipe", "pipe", "pipe"] });
+}
+
+/**
+ * A stream that ends because we were killed is not whole either: the kernel then kills who reads it, before he can see an
+ * end. `setpriv` is of util-linux, which every Debian has.
+ */
+function argvOf({ argv, input }: Command): readonly string[] {
+  const readsStream = input !== undefined && typeof input !== "string";
+  return readsStream ? ["setpriv", "--pdeathsig", "KILL", "--", ...argv] : argv;
 }
 
 /** The exit code of a child, once it and its pipes have ended. */

@@ -72,6 +72,18 @@ test("run() feeds a stream as fast as the program takes it, and to its end", asy
   expect(ended.stdout.trim()).toBe("20000000");
 });
 
+test("run() lets no program outlive us that reads a stream of ours", async ({ signal }) => {
+  async function* stream() {
+    yield Buffer.from("half");
+  }
+  const fate = async (input: string | AsyncIterable<Uint8Array>) =>
+    (await processes.run({ argv: ["setpriv", "--dump"], input }, signal)).stdout.match(
+      /^Parent death signal: .*/m,
+    )?.[0];
+  expect(await fate(stream())).toBe("Parent death signal: KILL");
+  expect(await fate("whole")).toBe("Parent death signal: [none]");
+});
+
 test("run() kills a program before its input ends where the stream breaks", async ({ signal }) => {
   const broken = new Error("the stream broke");
   async function* stream() {
