@@ -48,7 +48,7 @@ export function listingSuite(at: () => Stage): void {
     expect(totalBytes).toBeGreaterThan(usedBytes);
     await expect(at().servers.source.space("none", signal)).rejects.toMatchObject({
       code: "incus.refused",
-      status: 404,
+      status: 500,
     });
   });
 

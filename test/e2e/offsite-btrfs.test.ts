@@ -60,7 +60,7 @@ describe.each(GENERATIONS)("iab offsite run on btrfs of Incus %s", (generation) 
         repository_password: "secret",
         backend: { type: "filesystem", filesystem: { path: join(site.folder, "repository") } },
         create: true,
-        hostname: "host1",
+        hostname: `btrfs-${generation.replace(".", "-")}`,
         username: "iab",
         cache: { directory: join(site.folder, "cache") },
         sources: [

@@ -64,7 +64,11 @@ describe.each(GENERATIONS)("offsite by export on Incus %s", (generation) => {
         repository_password: PASSWORD,
         backend: { type: "filesystem", filesystem: { path: folder } },
         create: true,
-        ...{ hostname: "host1", username: "iab", cache: { directory: join(site.folder, "kopia") } },
+        ...{
+          hostname: `export-${generation.replace(".", "-")}`,
+          username: "iab",
+          cache: { directory: join(site.folder, "kopia") },
+        },
         sources: [{ read: "export", instances: [`${project}/[rs]*`], volumes: [`${project}/local/*`] }],
       },
     });

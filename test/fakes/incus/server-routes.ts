@@ -158,7 +158,9 @@ export function poolOf(context: Context): PoolRecord {
 }
 
 function poolResources(context: Context): Reply {
-  const pool = poolOf(context);
+  const pool = context.host.state.pools.get(param(context, "pool"));
+  // All else answers 404 where there is no such pool.
+  if (pool === undefined) throw new Refusal(500, "Storage pool not found");
   const used = [...context.host.state.units.values()]
     .filter((unit) => unit.pool === pool.name)
     .reduce((sum, unit) => sum + unit.content.length, 0);
