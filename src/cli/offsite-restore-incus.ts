@@ -14,7 +14,6 @@ import { snapshotName } from "../model/snapshot.ts";
 import type { Pool } from "../model/state.ts";
 import { type Unit, unitId, unitLabel } from "../model/unit.ts";
 import type { Context } from "./command.ts";
-import { connectTo } from "./connect.ts";
 import { EXIT } from "./exit.ts";
 import { findConfig } from "./find-config.ts";
 import { transferProgress } from "./transfer-progress.ts";
@@ -107,6 +106,8 @@ export async function withServerOf<T>(
   const path = await findConfig(globals.config, world);
   const config = parseConfig(await world.files.read(path, world.signal));
   const side = wanted ?? (config.hosts.target.name === backup.tags["host"] ? "target" : "source");
+  // Loaded on demand: what speaks to servers takes longer to start than all the rest.
+  const { connectTo } = await import("./connect.ts");
   const server = await connectTo(side, config, path, world);
   try {
     return await work(server);
