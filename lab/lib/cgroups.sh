@@ -38,9 +38,20 @@ join_cgroup() {
   echo 0 >"$1/init.scope/cgroup.procs"
 }
 
+groups_of_lab() { find /sys/fs/cgroup -maxdepth 5 -type d -name "$CGROUP" 2>/dev/null; }
+
+# Who is frozen does not die before he thaws.
+thaw_containers() {
+  local group file
+  groups_of_lab | while read -r group; do
+    find "$group" -name freezer.state 2>/dev/null | while read -r file; do echo THAWED >"$file" || true; done
+    find "$group" -name cgroup.freeze 2>/dev/null | while read -r file; do echo 0 >"$file" || true; done
+  done 2>/dev/null
+}
+
 remove_cgroups() {
   local group
-  find /sys/fs/cgroup -maxdepth 5 -type d -name "$CGROUP" 2>/dev/null | while read -r group; do
+  groups_of_lab | while read -r group; do
     find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || true
   done
 }

@@ -8,7 +8,7 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { call } from "./daemon-api.ts";
 import { crashDaemon } from "./faults.ts";
 import { type Lab, type LabDaemon, openLab } from "./lab.ts";
-import { createInstance } from "./workloads.ts";
+import { changeState, createInstance, startInstance } from "./workloads.ts";
 
 const run = promisify(execFile);
 
@@ -51,8 +51,11 @@ test("lab/up does not hand its caller's locks on to what it starts", async () =>
   await run("flock", ["--nonblock", lock, "true"]);
 });
 
-test("lab/down leaves nothing behind", async () => {
-  await up();
+test("lab/down leaves nothing behind, a frozen container neither", async () => {
+  const { source } = (await up()).incus["6.0"];
+  const frozen = await createInstance(source, { project: "default", name: "c1" });
+  await startInstance(source, frozen);
+  await changeState(source, frozen, "freeze");
   expect((await leftovers()).length).toBeGreaterThan(10);
   await run("lab/down", { env });
   expect(await leftovers()).toEqual([]);
