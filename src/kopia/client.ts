@@ -67,9 +67,7 @@ async function watched(call: Call, options: ClientOptions, signal: AbortSignal):
     return await options.processes.run(command, AbortSignal.any([signal, silent.signal]));
   } catch (cause) {
     signal.throwIfAborted();
-    if (silent.signal.aborted) throw silence(doing, idleMs, cause);
-    if (cause instanceof AgentError && cause.code === "files.unusable") throw missing(options.program, cause);
-    throw cause;
+    throw silent.signal.aborted ? silence(doing, idleMs, cause) : inOurWords(cause, options);
   } finally {
     clearTimeout(timer);
   }
@@ -92,9 +90,7 @@ async function* readWatched(call: Call, options: ClientOptions, signal: AbortSig
     }
   } catch (cause) {
     signal.throwIfAborted();
-    if (silent.signal.aborted) throw silence(doing, idleMs, cause);
-    if (cause instanceof AgentError && cause.code === "files.unusable") throw missing(options.program, cause);
-    throw cause;
+    throw silent.signal.aborted ? silence(doing, idleMs, cause) : inOurWords(cause, options);
   } finally {
     clearTimeout(timer);
     await parts.return({ exitCode: 0, stdout: "", stderr: "" });
@@ -140,7 +136,9 @@ function silence(doing: string, idleMs: number, cause: unknown): AgentError {
   );
 }
 
-function missing(program: string, cause: AgentError): AgentError {
+/** That there is no Kopia is a failure of its own; all else is what it is. */
+function inOurWords(cause: unknown, { program }: ClientOptions): unknown {
+  if (!(cause instanceof AgentError && cause.code === "files.unusable")) return cause;
   return new AgentError("kopia.failed", cause.message, {
     hint: `install Kopia 0.21 or newer, or say with $IAB_KOPIA where it is (now: ${program})`,
     cause,
