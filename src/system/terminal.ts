@@ -43,8 +43,9 @@ async function ask(
   signal: AbortSignal,
 ): Promise<string> {
   const swallow = new Writable({ write: (_chunk, _encoding, done) => done() });
-  if (hidden) stderr.write(question);
   const reader = createInterface({ input: stdin, output: hidden ? swallow : stderr, terminal: stdin.isTTY === true });
+  // Only now does the terminal echo nothing by itself: who is asked sooner may answer too soon, and be seen.
+  if (hidden) stderr.write(question);
   try {
     return await new Promise<string>((resolve, reject) => {
       reader.question(hidden ? "" : question, { signal }, resolve);
