@@ -70,7 +70,7 @@ function exitCodeOfSignal(signal: AbortSignal): number {
 
 type Strictness = { readonly strict: boolean };
 
-/** The exit code of an offsite run that came to its end, or was ended. */
+/** The exit code of an offsite run that came to its end, or was ended. What failed counts for more than the window. */
 export function exitCodeOfOffsiteRun(
   plan: OffsitePlan,
   outcomes: OffsiteOutcomes,
@@ -79,9 +79,11 @@ export function exitCodeOfOffsiteRun(
 ): number {
   if (signal.aborted) return exitCodeOfSignal(signal);
   const became = plan.steps.map(({ id }) => outcomes.get(id) ?? { state: "cancelled" as const });
-  if (windowClosed && became.some(({ state }) => state === "cancelled")) return EXIT.tryLater;
   if (became.some((outcome) => outcome.state === "failed" && isOfArchive(outcome.error))) return EXIT.archive;
-  return became.every(({ state }) => state === "done") ? exitCodeOfPlan(plan, how) : EXIT.someFailed;
+  if (became.some(({ state }) => state === "failed" || state === "skipped")) return EXIT.someFailed;
+  const code = exitCodeOfPlan(plan, how);
+  if (code === EXIT.someFailed || became.every(({ state }) => state === "done")) return code;
+  return windowClosed ? EXIT.tryLater : EXIT.someFailed;
 }
 
 type Noticed = { readonly skipped: readonly { readonly failed: boolean }[]; readonly warnings: readonly unknown[] };

@@ -9,7 +9,8 @@ import { ownerText } from "../kopia/arguments.ts";
 import { prepareArchive } from "../kopia/open-archive.ts";
 import type { Side } from "../model/job.ts";
 import type { OffsiteConfig } from "../model/offsite.ts";
-import type { OffsitePlan, OffsiteReport, OffsiteWarning } from "../model/offsite-plan.ts";
+import type { OffsiteOutcomes, OffsitePlan, OffsiteReport, OffsiteWarning } from "../model/offsite-plan.ts";
+import type { World } from "../model/ports.ts";
 import { makeOffsitePlan } from "../plan/make-offsite-plan.ts";
 import { PLAIN } from "../render/look.ts";
 import { offsitePlanText } from "../render/offsite-plan-text.ts";
@@ -145,11 +146,22 @@ async function carryOut(setting: Setting, { window, pending, progress }: Watchin
     const outcomes = await executeOffsite(plan, await toolsFor(plan, setting, archive), observer, signal);
     const exitCode = exitCodeOfOffsiteRun(plan, outcomes, { ...args, windowClosed: window.hasClosed() }, world.signal);
     world.log.info("offsite.ended", { run: plan.run.name, exitCode });
-    const ended = world.signal.aborted ? "signal" : exitCode === EXIT.tryLater ? "window" : null;
-    return { plan, outcomes, startedAt, endedAt: world.clock.now(), exitCode, ended };
+    return {
+      plan,
+      outcomes,
+      startedAt,
+      endedAt: world.clock.now(),
+      exitCode,
+      ended: whatEnded(outcomes, window, world),
+    };
   } finally {
     await archive.close();
   }
+}
+
+function whatEnded(outcomes: OffsiteOutcomes, window: WatchedWindow, { signal }: World): OffsiteReport["ended"] {
+  if (signal.aborted) return "signal";
+  return window.hasClosed() && [...outcomes.values()].some(({ state }) => state === "cancelled") ? "window" : null;
 }
 
 /** Looks at the servers whose workloads are named, and decides what is done with them. */

@@ -260,6 +260,12 @@ describe("iab offsite run whose window closes meanwhile", () => {
     expect(await world.locks.ask("offsite run of iab@host1")).toBeUndefined();
   });
 
+  test("ends with 3 where something failed before, which is to be heard of", async () => {
+    reader.contents.delete("default/db1");
+    const { exitCode, stdout } = await offsite(["run", "-f", "json"], { offsite: part, clock });
+    expect([exitCode, JSON.parse(stdout).ended]).toEqual([3, "window"]);
+  });
+
   test("goes on to its end where it is told to", async () => {
     const options = { offsite: { ...part, window_end: "finish" }, clock };
     expect((await offsite(["run"], options)).exitCode).toBe(0);

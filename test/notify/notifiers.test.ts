@@ -51,6 +51,15 @@ test("healthchecks() tells the start and the exit code with the report, both wit
   ]);
 });
 
+test("healthchecks() takes a run that its window has ended for no failure", async ({ signal }) => {
+  await healthchecks(new Secret(`${address}/ping/x`), RUN, clock, recorder().log).ended(
+    75,
+    "the window closed",
+    signal,
+  );
+  expect(pings).toEqual([{ path: "/ping/x/0", query: `?rid=${RUN}`, body: "the window closed" }]);
+});
+
 test("healthchecks() tries again when the service is busy", async ({ signal }) => {
   answers = [503, 429];
   await healthchecks(new Secret(`${address}/ping/x`), RUN, clock, recorder().log).ended(0, "", signal);
