@@ -44,6 +44,7 @@ export function offsiteOf(file: OffsiteFile): OffsiteConfig | undefined {
       metadataBytes: file.cache?.metadata_size,
     },
     uploadBytesPerSecond: file.upload_limit,
+    idleMs: file.idle_timeout,
     windowEnd: file.window_end,
     healthchecksUrl: file.healthchecks_url,
   };

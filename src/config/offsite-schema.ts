@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { SIDES } from "../model/job.ts";
 import { WEEKDAYS } from "../model/offsite.ts";
-import { Rate, Required, ServiceUrl, Size, Text } from "./fields.ts";
+import { Duration, Rate, Required, ServiceUrl, Size, Text } from "./fields.ts";
 import { keyed } from "./keyed.ts";
 
 const Prefix = z.string().default("").meta({ description: "The repository's folder in the bucket." });
@@ -186,6 +186,7 @@ export const Offsite = keyed({
     metadata_size: Size.optional(),
   }).optional(),
   upload_limit: Rate.optional(),
+  idle_timeout: Duration.prefault("15min").meta({ description: "Without any progress for so long, Kopia is ended." }),
   window_end: z.enum(["stop", "finish"]).default("stop").meta({ description: "What happens when the window closes." }),
   healthchecks_url: ServiceUrl.optional(),
 }).superRefine(({ enabled, backend, repository_password, maintenance_windows, fallback_windows }, context) => {

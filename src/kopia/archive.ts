@@ -1,7 +1,7 @@
 import type { Backup, Maintained, Verified } from "../model/archive.ts";
 import { AgentError } from "../model/errors.ts";
 import type { Archive } from "../model/ports.ts";
-import { HOUR_MS, MINUTE_MS } from "../model/time.ts";
+import { HOUR_MS } from "../model/time.ts";
 import {
   folderArguments,
   type Owner,
@@ -17,7 +17,7 @@ import { kopiaFailure } from "./failures.ts";
 import { backupOf, Maintenance, type Manifest, parseOutput, STREAM_TAG, VerifiedObjects } from "./output.ts";
 import { movementOfReading } from "./progress.ts";
 
-const READING = { idleMs: 15 * MINUTE_MS, movementOf: movementOfReading } as const;
+const READING = { movementOf: movementOfReading } as const;
 
 /** A repository that has been opened, in the words of the rest of the agent. */
 export function archiveOf(client: Client, owner: Owner, close: () => Promise<void>): Archive {
@@ -62,7 +62,7 @@ export function archiveOf(client: Client, owner: Owner, close: () => Promise<voi
     },
     async *read(backup, signal) {
       const args = await argumentsFor(backup, signal);
-      yield* client.read({ args, doing: `read backup ${backup.id}`, idleMs: READING.idleMs }, signal);
+      yield* client.read({ args, doing: `read backup ${backup.id}` }, signal);
     },
     verify: (backups, { percent }, signal) =>
       verify(

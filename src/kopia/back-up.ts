@@ -1,13 +1,11 @@
 import type { Backup, BackupProgress } from "../model/archive.ts";
 import { AgentError } from "../model/errors.ts";
-import { MINUTE_MS, SECOND_MS } from "../model/time.ts";
+import { SECOND_MS } from "../model/time.ts";
 import type { Call, Client } from "./client.ts";
 import { kopiaFailure } from "./failures.ts";
 import { backupOf, Created, type Manifest, Manifests, parseOutput } from "./output.ts";
 import { movementOfBackup, parseProgress } from "./progress.ts";
 
-/** A network that is down for less is waited out, as Kopia itself does. */
-const IDLE_MS = 15 * MINUTE_MS;
 /** What Kopia has to save a checkpoint in, once it is told to end. */
 const GRACE_MS = 25 * SECOND_MS;
 
@@ -25,7 +23,7 @@ export async function makeBackup(
     const progress = parseProgress(line);
     if (progress !== undefined) onProgress(progress);
   };
-  const whole: Call = { ...call, onErrorLine, movementOf: movementOfBackup, idleMs: IDLE_MS, graceMs: GRACE_MS };
+  const whole: Call = { ...call, onErrorLine, movementOf: movementOfBackup, graceMs: GRACE_MS };
   const { exitCode, stdout, stderr } = await client.attempt(whole, signal);
   if (stdout.trim() === "") throw kopiaFailure(stderr, call.doing);
   const created = parseOutput(Created, stdout, call.doing);

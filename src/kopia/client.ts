@@ -9,10 +9,10 @@ export type Call = {
   readonly args: readonly string[];
   /** For messages: `Cannot <doing>: …`. */
   readonly doing: string;
-  /** After so long without any movement Kopia is ended. It does not give up by itself on a storage that is silent. */
-  readonly idleMs?: number;
-  /** What of a line of stderr shows that the work gets on; without it nothing does, and `idleMs` is for the whole. */
+  /** What of a line of stderr shows that the work gets on; without it nothing does, and the limit is for the whole. */
   readonly movementOf?: (line: string) => string | undefined;
+  /** The limit, where it is not that of the client. */
+  readonly idleMs?: number;
   readonly onErrorLine?: (line: string) => void;
 } & Pick<Command, "input" | "toOurStdout" | "graceMs">;
 
@@ -32,9 +32,14 @@ export type ClientOptions = {
   readonly logFolder: string;
   readonly password: Secret;
   readonly processes: Processes;
+  /** After so long without any movement Kopia is ended. It does not give up by itself on a storage that is silent. */
+  readonly idleMs: number;
 };
 
-const IDLE_MS = 2 * MINUTE_MS;
+/** What a question may take at most that is answered at once or not at all. */
+const ANSWER_MS = 2 * MINUTE_MS;
+/** The shortest way to hear from a storage what is wrong with it. */
+const QUESTION: Call = { args: ["repository", "status", "--json"], doing: "open the repository" };
 
 /** Opens nothing yet: each call is a process of its own. */
 export function kopiaClient(options: ClientOptions): Client {
@@ -51,7 +56,8 @@ export function kopiaClient(options: ClientOptions): Client {
 }
 
 async function watched(call: Call, options: ClientOptions, signal: AbortSignal): Promise<Finished> {
-  const { idleMs = IDLE_MS, movementOf, doing } = call;
+  const { movementOf, doing } = call;
+  const idleMs = call.idleMs ?? (movementOf === undefined ? Math.min(ANSWER_MS, options.idleMs) : options.idleMs);
   const silent = new AbortController();
   const timer = setTimeout(() => silent.abort(), idleMs);
   let last: string | undefined;
@@ -63,19 +69,35 @@ async function watched(call: Call, options: ClientOptions, signal: AbortSignal):
   };
   const input = refreshing(call.input, () => timer.refresh());
   try {
-    const command = { ...commandOf(call, options), ...(input === undefined ? {} : { input }), onErrorLine };
+    const streams = input === undefined ? {} : { input };
+    const command = { ...commandOf(call, options), ...streams, killOn: silent.signal, onErrorLine };
     return await options.processes.run(command, AbortSignal.any([signal, silent.signal]));
   } catch (cause) {
     signal.throwIfAborted();
-    throw silent.signal.aborted ? silence(doing, idleMs, cause) : inOurWords(cause, options);
+    if (!silent.signal.aborted) throw inOurWords(cause, options);
+    throw await whySilent(silence(doing, idleMs, cause), call, options, signal);
   } finally {
     clearTimeout(timer);
   }
 }
 
+/** Kopia tries again and again what fails, and says nothing of it: the storage itself may say why when it is asked once. */
+async function whySilent(
+  error: AgentError,
+  call: Call,
+  options: ClientOptions,
+  signal: AbortSignal,
+): Promise<AgentError> {
+  if (call.movementOf === undefined) return error;
+  const [asked] = await Promise.allSettled([watched(QUESTION, options, signal)]);
+  signal.throwIfAborted();
+  if (asked.status === "rejected" || asked.value.exitCode === 0) return error;
+  return kopiaFailure(asked.value.stderr, call.doing);
+}
+
 /** The time runs only while Kopia is waited for: who takes what it writes may take his own. */
 async function* readWatched(call: Call, options: ClientOptions, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-  const { idleMs = IDLE_MS, doing } = call;
+  const { idleMs = options.idleMs, doing } = call;
   const silent = new AbortController();
   const parts = options.processes.output(commandOf(call, options), AbortSignal.any([signal, silent.signal]));
   let timer: NodeJS.Timeout | undefined;

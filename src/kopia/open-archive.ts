@@ -78,7 +78,8 @@ async function open(
     uploadBytesPerSecond: config.uploadBytesPerSecond,
   });
   const close = await keepWhileOpen(configFile, text, files);
-  const client = kopiaClient({ program, processes, configFile, password, logFolder: join(folder, "logs") });
+  const { idleMs } = config;
+  const client = kopiaClient({ program, processes, configFile, password, logFolder: join(folder, "logs"), idleMs });
   try {
     await begin({ client, storage });
     return archiveOf(client, owner, close);

@@ -132,6 +132,8 @@ export type OffsiteConfig = {
     readonly metadataBytes: number | undefined;
   };
   readonly uploadBytesPerSecond: number | undefined;
+  /** A network that is down for less is waited out, as Kopia itself does; after more, Kopia is ended. */
+  readonly idleMs: number;
   readonly windowEnd: "stop" | "finish";
   readonly healthchecksUrl: SecretRef | undefined;
 };

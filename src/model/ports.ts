@@ -78,6 +78,8 @@ export type Command = {
   readonly toOurStdout?: boolean;
   /** How long it may take to end after the gentle signal, where that is not the usual time. */
   readonly graceMs?: number;
+  /** Ends it at once and hard, where nothing is to be hoped for from a gentle end. */
+  readonly killOn?: AbortSignal;
   /** Called with every line of stderr as it comes, for progress. */
   readonly onErrorLine?: (line: string) => void;
 };

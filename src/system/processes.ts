@@ -18,7 +18,9 @@ async function runToEnd(command: Command, usualGraceMs: number, signal: AbortSig
   const graceMs = command.graceMs ?? usualGraceMs;
   const child = startChild(command);
   const endGently = () => endChild(child, graceMs);
+  const endHard = () => killChild(child);
   signal.addEventListener("abort", endGently, { once: true });
+  command.killOn?.addEventListener("abort", endHard, { once: true });
   try {
     if (command.onErrorLine) createInterface({ input: child.stderr }).on("line", command.onErrorLine);
     const [stdout, stderr, exitCode] = await Promise.all([
@@ -31,6 +33,7 @@ async function runToEnd(command: Command, usualGraceMs: number, signal: AbortSig
     return { exitCode, stdout, stderr };
   } finally {
     signal.removeEventListener("abort", endGently);
+    command.killOn?.removeEventListener("abort", endHard);
     killChild(child);
   }
 }

@@ -49,6 +49,7 @@ test("parseConfig() takes IncusOS's own fields for a whole offsite module, and f
     policiesFile: undefined,
     cache: { folder: undefined, contentBytes: undefined, metadataBytes: undefined },
     uploadBytesPerSecond: undefined,
+    idleMs: 900_000,
     windowEnd: "stop",
     healthchecksUrl: undefined,
   });
@@ -74,6 +75,7 @@ test("parseConfig() reads what is ours of the offsite module", () => {
       policies: "/etc/policies.json",
       cache: { directory: "/cache", content_size: "1MB", metadata_size: "2MB" },
       upload_limit: "1MB/s",
+      idle_timeout: "90s",
       window_end: "finish",
       healthchecks_url: "https://hc.example/ping/2",
     }),
@@ -108,6 +110,7 @@ test("parseConfig() reads what is ours of the offsite module", () => {
     policiesFile: "/etc/policies.json",
     cache: { folder: "/cache", contentBytes: 1_000_000, metadataBytes: 2_000_000 },
     uploadBytesPerSecond: 1_000_000,
+    idleMs: 90_000,
     windowEnd: "finish",
     healthchecksUrl: password,
   });

@@ -75,8 +75,9 @@ test("kopiaClient() ends a Kopia whose storage takes the connection and says not
     logFolder: folder,
     password: new Secret("p"),
     processes: systemProcesses(),
+    idleMs: 1500,
   });
-  const asked = client.run({ args: ["repository", "status"], doing: "open the repository", idleMs: 1500 }, signal);
+  const asked = client.run({ args: ["repository", "status"], doing: "open the repository" }, signal);
   await expect(asked).rejects.toMatchObject({ code: "kopia.silent" });
 });
 

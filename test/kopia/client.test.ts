@@ -4,6 +4,7 @@ import { kopiaClient } from "../../src/kopia/client.ts";
 import { movementOfBackup } from "../../src/kopia/progress.ts";
 import type { Command, Finished } from "../../src/model/ports.ts";
 import { Secret } from "../../src/model/secret.ts";
+import { MINUTE_MS } from "../../src/model/time.ts";
 import { outputVia } from "../fakes/world/output-via.ts";
 
 function clientOf(run: (command: Command, signal: AbortSignal) => Promise<Finished>) {
@@ -13,6 +14,7 @@ function clientOf(run: (command: Command, signal: AbortSignal) => Promise<Finish
     logFolder: "/f/logs",
     password: new Secret("hidden"),
     processes: { run, output: outputVia(run) },
+    idleMs: 15 * MINUTE_MS,
   });
 }
 
@@ -41,6 +43,37 @@ describe("kopiaClient(), while time goes by,", () => {
   afterEach(() => void vi.useRealTimers());
   const call = { args: [], doing: "back up /x", idleMs: 60_000, movementOf: movementOfBackup };
 
+  test("ends one that is silent: a backup after the client's limit, a question after two minutes", async ({
+    signal,
+  }) => {
+    const client = clientOf((_, ending) => forEver(ending));
+    const backup = client.run({ args: [], doing: "back up /x", movementOf: movementOfBackup }, signal);
+    const question = client.run({ args: [], doing: "list the backups" }, signal);
+    const ended: string[] = [];
+    backup.catch(({ code, message }) => ended.push(code, message));
+    question.catch(({ code, message }) => ended.push(code, message));
+    await vi.advanceTimersByTimeAsync(2 * MINUTE_MS);
+    expect(ended).toEqual(["kopia.silent", expect.stringContaining("no progress for 2 minutes")]);
+    await vi.advanceTimersByTimeAsync(15 * MINUTE_MS);
+    expect(ended.slice(2)).toEqual(["kopia.silent", expect.stringContaining("no progress for 15 minutes")]);
+  });
+
+  test("asks the storage once, when a backup got nowhere, what is wrong with it", async ({ signal }) => {
+    const asked: string[] = [];
+    const client = clientOf(async ({ argv }, ending) => {
+      asked.push(argv.slice(3).join(" "));
+      if (!argv.includes("status")) return forEver(ending);
+      return { exitCode: 1, stdout: "", stderr: "dial tcp 127.0.0.1:1: connect: connection refused" };
+    });
+    const ended = expect(client.run({ ...call, args: ["create"] }, signal)).rejects.toMatchObject({
+      code: "kopia.unreachable",
+      message: "Cannot back up /x: the storage cannot be reached",
+    });
+    await vi.advanceTimersByTimeAsync(60_000);
+    await ended;
+    expect(asked).toEqual(["create", "repository status --json"]);
+  });
+
   test("ends a Kopia that says much and gets nowhere", async ({ signal }) => {
     const line = " | 1 hashing, 0 hashed (1 B), 0 cached (0 B), uploaded 0 B, estimating...";
     const client = clientOf(async ({ onErrorLine }, ending) => {
@@ -48,7 +81,7 @@ describe("kopiaClient(), while time goes by,", () => {
       return forEver(ending).finally(() => clearInterval(timer));
     });
     const ended = expect(client.run(call, signal)).rejects.toMatchObject({ code: "kopia.silent" });
-    await vi.advanceTimersByTimeAsync(120_000);
+    await vi.advanceTimersByTimeAsync(4 * MINUTE_MS);
     await ended;
   });
 

@@ -53,6 +53,19 @@ test("run() ends a program gently when it is cancelled", async () => {
   expect(lines).toEqual(["up", "bye"]);
 });
 
+test("run() ends a program at once where nothing is to be hoped for", async () => {
+  const hopeless = new AbortController();
+  const script = "trap 'echo heard >&2' TERM; echo up >&2; while :; do sleep 0.1; done";
+  const lines: string[] = [];
+  const onErrorLine = (line: string) => {
+    lines.push(line);
+    hopeless.abort();
+  };
+  const command = { argv: ["bash", "-c", script], onErrorLine, killOn: hopeless.signal, graceMs: 60_000 };
+  expect((await processes.run(command, AbortSignal.timeout(10_000))).exitCode).toBe(137);
+  expect(lines).toEqual(["up"]);
+});
+
 test("run() ends a program hard, with its children, when it does not go gently", async () => {
   const ending = new AbortController();
   const script = "trap '' TERM; echo up >&2; while :; do sleep 1000; done";
