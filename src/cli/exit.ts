@@ -51,6 +51,7 @@ const EXIT_BY_CODE = {
   "kopia.policy": 6,
   "storage.unusable": 4,
   "storage.left": 3,
+  "storage.full": 5,
   "lock.held": 11,
   "window.closed": 75,
   "window.unreadable": 5,

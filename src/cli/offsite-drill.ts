@@ -1,5 +1,6 @@
 import { backupContent } from "../export/backup-content.ts";
 import { drill } from "../export/drill.ts";
+import { refuseWithoutRoom } from "../export/room-for.ts";
 import type { Backup } from "../model/archive.ts";
 import { AgentError } from "../model/errors.ts";
 import type { Side } from "../model/job.ts";
@@ -22,6 +23,11 @@ export async function drillOf(typed: string, { server: side, pool }: DrillFlags,
     return withServerOf(backup, side, context, async (server) => {
       const content = await backupContent(archive, backups, backup, signal);
       const into = await poolFor(server, pool ?? content.record.pool.name, signal);
+      await refuseWithoutRoom(
+        server,
+        { pool: into.name, sizeBytes: content.sizeBytes, what: typed, orElse: "" },
+        signal,
+      );
       const project = backup.tags["project"] ?? "default";
       const progress = transferProgress(`restoring ${typed}`, content.sizeBytes, context);
       try {

@@ -4,6 +4,7 @@ import { backupContent } from "../export/backup-content.ts";
 import { makeUnit } from "../export/make-unit.ts";
 import { putInPlace } from "../export/put-in-place.ts";
 import { restoredRecord, type Wish } from "../export/restored-record.ts";
+import { refuseWithoutRoom } from "../export/room-for.ts";
 import type { IncusServer } from "../incus/server.ts";
 import type { Backup } from "../model/archive.ts";
 import { AgentError } from "../model/errors.ts";
@@ -26,6 +27,7 @@ export type IncusRestoreFlags = {
   readonly replace: boolean;
   readonly yes: boolean;
   readonly withoutDevice: readonly string[];
+  readonly ignoreSpace: boolean;
 };
 
 /** `iab offsite restore ID --to-incus NAME`: a backup becomes an instance or a volume again. */
@@ -54,6 +56,11 @@ async function restore({ flags, archive, backups, backup, server }: Restoring, c
   const content = await backupContent(archive, backups, backup, signal);
   const pool = await poolFor(server, flags.pool ?? content.record.pool.name, signal);
   const unit = unitNamed(flags.toIncus, content.record, pool.name);
+  if (!flags.ignoreSpace) {
+    const orElse = "; --ignore-space tries it, since zeros and what is compressed may take less";
+    const wanted = { pool: pool.name, sizeBytes: content.sizeBytes, what: unitLabel(unit), orElse };
+    await refuseWithoutRoom(server, wanted, signal);
+  }
   const existing = await server.recordOf(unit, signal);
   if (existing !== undefined) await refuseUnlessReplaced(unit, flags, world);
   const made = existing === undefined ? unit : { ...unit, name: temporaryName() };

@@ -22,7 +22,7 @@ export async function restoreOnce(offsite: OffsiteConfig, path: string, context:
   }
   await world.files.writePrivate(path, clearRestore(await world.files.read(path, world.signal)));
   world.log.warn("restore.asked", { id, workload, by: "offsite.restore_snapshot_id, which is empty now" });
-  const there = { server: undefined, pool: undefined, withoutDevice: [] };
+  const there = { server: undefined, pool: undefined, withoutDevice: [], ignoreSpace: false };
   const quiet = { ...context, globals: { ...globals, quiet: true } };
   await restoreToIncus({ ...there, toIncus: workload, replace: true, yes: true }, id, quiet);
 }

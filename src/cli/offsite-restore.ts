@@ -17,6 +17,7 @@ const Flags = z.object({
   withoutDevice: z.array(z.string()),
   replace: z.boolean(),
   yes: z.boolean(),
+  ignoreSpace: z.boolean(),
 });
 
 const EXAMPLES = `
@@ -46,6 +47,7 @@ export function offsiteRestoreCommand(actions: Actions): Command {
     .option("--without-device <name>", "leave a device out; may be given more than once", also, [])
     .option("--replace", "set aside what bears the name, and take its place", false)
     .option("--yes", "do not ask before replacing", false)
+    .option("--ignore-space", "try it where the pool seems to have too little room", false)
     .addHelpText("after", EXAMPLES)
     .action(
       actions(Flags, (flags, [id = ""], context) => {
@@ -63,12 +65,12 @@ function refuseMixed({ to, toIncus, owners, server, pool, ...flags }: z.infer<ty
   if ((to === undefined) === (toIncus === undefined)) {
     throw new AgentError("usage", "Cannot restore: say where to, with either --to or --to-incus");
   }
-  const { replace, yes, withoutDevice } = flags;
-  const ofIncus = server !== undefined || pool !== undefined || replace || yes || withoutDevice.length > 0;
-  if (to !== undefined && ofIncus) {
+  const { replace, yes, withoutDevice, ignoreSpace } = flags;
+  const named = server !== undefined || pool !== undefined || withoutDevice.length > 0;
+  if (to !== undefined && (named || replace || yes || ignoreSpace)) {
     throw new AgentError(
       "usage",
-      "Cannot restore: --server, --pool, --without-device, --replace, --yes go with --to-incus",
+      "Cannot restore: --server, --pool, --without-device, --replace, --yes, --ignore-space go with --to-incus",
     );
   }
   if (toIncus !== undefined && !owners) throw new AgentError("usage", "Cannot restore: --no-owners goes with --to");

@@ -40,6 +40,8 @@ export type ErrorCode =
   | "storage.unusable"
   /** Something of ours on a storage could not be removed again. */
   | "storage.left"
+  /** A pool has no room for what is to be restored into it. */
+  | "storage.full"
   | "lock.held"
   | "window.closed"
   | "window.unreadable"

@@ -5,6 +5,7 @@ const wrong = [
   { argv: ["offsite", "restore", "4afeed0c"], says: /say where to, with either --to or --to-incus/ },
   { argv: ["offsite", "restore", "4afeed0c", "--to", "x", "--to-incus", "web1"], says: /either --to or --to-incus/ },
   { argv: ["offsite", "restore", "4afeed0c", "--to", "x", "--pool", "local"], says: /go with --to-incus/ },
+  { argv: ["offsite", "restore", "4afeed0c", "--to", "x", "--ignore-space"], says: /go with --to-incus/ },
   { argv: ["offsite", "restore", "4afeed0c", "--to-incus", "web1", "--no-owners"], says: /--no-owners goes with --to/ },
   { argv: ["offsite", "verify", "--pool", "local"], says: /go with --drill/ },
   { argv: ["offsite", "restore", "4afeed0c", "--to-incus", ""], says: /--to-incus: expected a name/ },
