@@ -4,6 +4,8 @@ import { dirname, join } from "node:path";
 const MAY_IMPORT: Readonly<Record<string, readonly string[] | "every room">> = {
   config: ["retention"],
   plan: ["retention"],
+  incus: ["tar"],
+  export: ["tar"],
   cli: "every room",
 };
 

@@ -3,9 +3,9 @@ import type { Backup } from "../model/archive.ts";
 import { AgentError } from "../model/errors.ts";
 import type { UnitRecord, Words } from "../model/export.ts";
 import type { Archive } from "../model/ports.ts";
+import { readTar } from "../tar/read.ts";
 import { INDEX_PATH, lastingRecord, parseIndex } from "./backup-index.ts";
 import { type Contents, importTar } from "./import-tar.ts";
-import { readTar } from "./read-tar.ts";
 import { stableExport } from "./stable-export.ts";
 
 /** A workload in the archive: what it was, and its content as a file that Incus imports. */

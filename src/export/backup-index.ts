@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { AgentError } from "../model/errors.ts";
 import type { UnitRecord, Words } from "../model/export.ts";
-import { brokenTar } from "./tar-header.ts";
+import { brokenTar } from "../tar/header.ts";
 
 /** Where Incus looks for what a backup file is of. */
 export const INDEX_PATH = "backup/index.yaml";

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
+import { ownersOf } from "../tar/header.ts";
+import { readTar, type TarEntry } from "../tar/read.ts";
 import { INDEX_PATH, INSTANCE_CONFIG_PATH } from "./backup-index.ts";
-import { readTar, type TarEntry } from "./read-tar.ts";
-import { ownersOf } from "./tar-header.ts";
 
 /** What a workload's file holds: the same wherever and whenever it was made, in whatever order. */
 export type ContentDigest = { readonly digest: string; readonly entries: number; readonly bytes: number };

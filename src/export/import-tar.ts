@@ -1,7 +1,7 @@
 import type { UnitRecord } from "../model/export.ts";
+import { brokenTar, newHeader, padding, paddingBytes } from "../tar/header.ts";
+import { batched, END_MARKER, editedEntries, fileEntry } from "../tar/write.ts";
 import { INDEX_PATH, indexText, instanceConfigText } from "./backup-index.ts";
-import { brokenTar, newHeader, padding, paddingBytes } from "./tar-header.ts";
-import { batched, END_MARKER, editedEntries, fileEntry } from "./write-tar.ts";
 
 /** The content of a workload, as a backup has it. */
 export type Contents = {

@@ -1,8 +1,8 @@
 import type { UnitRecord } from "../model/export.ts";
+import { brokenTar } from "../tar/header.ts";
+import type { TarEntry } from "../tar/read.ts";
+import { editTar, type TarEdit } from "../tar/write.ts";
 import { INDEX_PATH, INSTANCE_CONFIG_PATH, indexText, instanceConfigText } from "./backup-index.ts";
-import type { TarEntry } from "./read-tar.ts";
-import { brokenTar } from "./tar-header.ts";
-import { editTar, type TarEdit } from "./write-tar.ts";
 
 /** What Incus writes anew, and with another date, whatever the workload holds. */
 const INCUS_OWN = /^backup\/((virtual-machine|volume)\.img|(container|virtual-machine)\/?)$/;

@@ -5,10 +5,10 @@ import { AgentError } from "../model/errors.ts";
 import type { ContentType } from "../model/state.ts";
 import { DAY_MS, MINUTE_MS, rfc3339 } from "../model/time.ts";
 import { unitLabel, type VolumeUnit } from "../model/unit.ts";
+import { type NewSmallEntry, type SmallEntry, tarOf, untar } from "../tar/small.ts";
 import { carryOut, type Via } from "./carry-out.ts";
 import { exists } from "./listing.ts";
 import { NEVER } from "./moments.ts";
-import { type NewTarEntry, type TarEntry, tarOf, untar } from "./tar.ts";
 import { unitPath, volumesPath } from "./unit-path.ts";
 
 /** Where a backup keeps what, as Incus has it since long before 6.0. */
@@ -52,7 +52,8 @@ export async function readContents(via: Via, unit: VolumeUnit, signal: AbortSign
       throw explained(error, what, unit);
     });
     const download = { method: "GET", path: `${backups}/${name}/export`, query, timeoutMs: EXPORT_MS } as const;
-    return contentsIn(untar(await via.connection.download(download, signal)));
+    const backup = await via.connection.download(download, signal);
+    return contentsIn(await untar(backup, `the backup that the server made of ${unitLabel(unit)}`));
   } finally {
     await removeBackup(via, unit, `${backups}/${name}`);
   }
@@ -76,7 +77,7 @@ async function removeBackup(via: Via, unit: VolumeUnit, path: string): Promise<v
 }
 
 /** What Incus reads of a backup before all else. It is YAML, and so is JSON. */
-function indexOf(unit: VolumeUnit, made: NewVolume, { snapshots }: VolumeContents): NewTarEntry {
+function indexOf(unit: VolumeUnit, made: NewVolume, { snapshots }: VolumeContents): NewSmallEntry {
   const names = [...snapshots.keys()];
   const { config, description, contentType: content_type } = made;
   const common = { config, description, content_type };
@@ -102,7 +103,7 @@ function indexOf(unit: VolumeUnit, made: NewVolume, { snapshots }: VolumeContent
 }
 
 /** Each part is a day younger than the one before: what is of one size and age would be one file to rsync. */
-function entriesOf(contentType: ContentType, { head, snapshots }: VolumeContents): NewTarEntry[] {
+function entriesOf(contentType: ContentType, { head, snapshots }: VolumeContents): NewSmallEntry[] {
   const parts = [...snapshots].map(([name, contents]) => [`${SNAPSHOTS}/${name}`, contents] as const);
   return [...parts, [HEAD, head] as const].flatMap(([place, contents], at) => {
     const entries = contentType === "filesystem" ? filesBelow(place, contents) : imageAt(place, contents);
@@ -110,12 +111,12 @@ function entriesOf(contentType: ContentType, { head, snapshots }: VolumeContents
   });
 }
 
-function imageAt(place: string, contents: Contents): TarEntry[] {
+function imageAt(place: string, contents: Contents): SmallEntry[] {
   return [...contents.values()].map((bytes) => ({ path: `${place}${BLOCK_SUFFIX}`, isFolder: false, bytes }));
 }
 
 /** The files, behind the folders that they lie in. */
-function filesBelow(place: string, contents: Contents): TarEntry[] {
+function filesBelow(place: string, contents: Contents): SmallEntry[] {
   const folders = new Set([
     place,
     ...[...contents.keys()].flatMap((path) => foldersOf(path).map((each) => `${place}/${each}`)),
@@ -133,7 +134,7 @@ function foldersOf(path: string): string[] {
 }
 
 /** The files of a backup, by where they belong. */
-function contentsIn(entries: readonly TarEntry[]): VolumeContents {
+function contentsIn(entries: readonly SmallEntry[]): VolumeContents {
   const head = new Map<string, Uint8Array>();
   const snapshots = new Map<string, Map<string, Uint8Array>>();
   const of = (snapshot: string) => {

@@ -2,14 +2,14 @@ import { createHash } from "node:crypto";
 import { expect, test } from "vitest";
 import { parseIndex } from "../../src/export/backup-index.ts";
 import { exportReader } from "../../src/export/export-reader.ts";
-import { readTar } from "../../src/export/read-tar.ts";
 import { MARKS } from "../../src/model/marks.ts";
 import type { Reading } from "../../src/model/ports.ts";
 import type { OpenSubject, ReadingRun, Subject } from "../../src/model/reading.ts";
 import type { Workload } from "../../src/model/state.ts";
 import { type Unit, unitId } from "../../src/model/unit.ts";
 import { systemClock } from "../../src/system/clock.ts";
-import { gather } from "../export/tars.ts";
+import { readTar } from "../../src/tar/read.ts";
+import { gather } from "../tar/tars.ts";
 import { fresh, pathOf, type Stage } from "./stage.ts";
 
 const KINDS = ["instance", "volume", "block"] as const;

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { contentDigest } from "../../src/export/content-digest.ts";
-import { inParts, type Made, tarOf } from "./tars.ts";
+import { inParts, type Made, tarOf } from "../tar/tars.ts";
 
 const digestOf = async (entries: readonly Made[]) =>
   (await contentDigest(inParts(tarOf(entries)), "the backup")).digest;

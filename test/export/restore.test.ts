@@ -19,7 +19,7 @@ import { type MemoryArchive, memoryArchive } from "../fakes/archive/memory-archi
 import { makeCertificate } from "../fakes/incus/certificate.ts";
 import type { Fault } from "../fakes/incus/faults.ts";
 import { type FakeIncus, startFakeIncus } from "../fakes/incus/start-fake-incus.ts";
-import { gather, inParts, tarOf } from "./tars.ts";
+import { gather, inParts, tarOf } from "../tar/tars.ts";
 
 const POOL = { name: "local", driver: "btrfs" };
 const instanceWords = {

@@ -1,5 +1,5 @@
 import { ByteSource } from "./byte-source.ts";
-import { BLOCK_BYTES, brokenTar, paddingBytes, parseExtension, parseHeader } from "./tar-header.ts";
+import { BLOCK_BYTES, brokenTar, paddingBytes, parseExtension, parseHeader } from "./header.ts";
 
 /** One entry of a tar: a file, a folder, a link and so on. */
 export type TarEntry = {

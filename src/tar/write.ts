@@ -1,5 +1,5 @@
-import { readTar, type TarEntry } from "./read-tar.ts";
-import { BLOCK_BYTES, changedHeader, extension, fits, newHeader, padding } from "./tar-header.ts";
+import { BLOCK_BYTES, changedHeader, extension, fits, newHeader, padding } from "./header.ts";
+import { readTar, type TarEntry } from "./read.ts";
 
 /** What becomes of an entry on its way from one tar to another. */
 export type TarEdit =

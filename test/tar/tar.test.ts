@@ -13,8 +13,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { expect, onTestFinished, test } from "vitest";
-import { readTar } from "../../src/export/read-tar.ts";
-import { editTar } from "../../src/export/write-tar.ts";
+import { readTar } from "../../src/tar/read.ts";
+import { editTar } from "../../src/tar/write.ts";
 import { gather, inParts, type Made, tarOf } from "./tars.ts";
 
 const asIs = () => ({ keep: true }) as const;

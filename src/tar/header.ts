@@ -84,6 +84,8 @@ export type NewEntry = {
   /** Whose it is; root's if nothing is said. */
   readonly uid?: number | undefined;
   readonly gid?: number | undefined;
+  /** When it was last changed; 1970 if nothing is said. */
+  readonly modifiedAtSeconds?: number;
 };
 
 /** The blocks that lead in an entry of ours. */
@@ -94,10 +96,10 @@ export function newHeader(entry: NewEntry): Buffer {
   writeNumber(block, GID, entry.gid ?? 0);
   block.write(entry.type, TYPE_AT, "latin1");
   block.write("ustar\x0000", MAGIC.at, "latin1");
-  const { path, size } = entry;
+  const { path, size, modifiedAtSeconds = 0 } = entry;
   return Buffer.concat([
     ...(fits(path) ? [] : [extension(new Map([["path", Buffer.from(path)]]))]),
-    changedHeader(block, { name: path, size, modifiedAtSeconds: 0 }),
+    changedHeader(block, { name: path, size, modifiedAtSeconds }),
   ]);
 }
 

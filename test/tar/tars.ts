@@ -1,5 +1,5 @@
-import { extension, fits, newHeader, padding } from "../../src/export/tar-header.ts";
-import { END_MARKER } from "../../src/export/write-tar.ts";
+import { extension, fits, newHeader, padding } from "../../src/tar/header.ts";
+import { END_MARKER } from "../../src/tar/write.ts";
 
 export type Made = {
   readonly path: string;
