@@ -66,6 +66,7 @@ function unitsOf(step: Step): [Side, Unit][] {
     case "snapshot":
       return [source];
     case "copy":
+    case "mend":
     case "rehearse":
       return [source, ["target", step.copy.target]];
     case "reseed":

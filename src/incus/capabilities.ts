@@ -12,8 +12,8 @@ export const REQUIRED_EXTENSIONS = [
   "operation_wait",
 ] as const;
 
-/** A release, and the one of the 6.0 LTS that had the change ported back. */
-type Since = { readonly main: Version; readonly lts60?: Version };
+/** A release, and those of the LTS lines that had the change ported back. */
+type Since = { readonly main: Version; readonly lts60?: Version; readonly lts70?: Version };
 type Version = readonly [major: number, minor: number, patch: number];
 
 /** What changed without an extension to tell it by. */
@@ -21,6 +21,7 @@ const CHANGES = {
   cancelMigration: { main: [7, 0, 0] },
   listPoolsRestricted: { main: [6, 21, 0], lts60: [6, 0, 6] },
   patchKeepsDescription: { main: [6, 17, 0], lts60: [6, 0, 6] },
+  repairsHalves: { main: [7, 4, 0], lts70: [7, 0, 2] },
   tellLateSuccess: { main: [6, 13, 0], lts60: [6, 0, 5] },
   zfsNewestCommon: { main: [7, 0, 1] },
 } as const satisfies Partial<Record<keyof Capabilities, Since>>;
@@ -36,6 +37,7 @@ export function capabilitiesOf(version: string, extensions: readonly string[]): 
     cancelMigration: since(CHANGES.cancelMigration),
     listPoolsRestricted: since(CHANGES.listPoolsRestricted),
     patchKeepsDescription: since(CHANGES.patchKeepsDescription),
+    repairsHalves: since(CHANGES.repairsHalves),
     tellLateSuccess: since(CHANGES.tellLateSuccess),
     zfsNewestCommon: since(CHANGES.zfsNewestCommon),
   };
@@ -46,9 +48,10 @@ export function missingExtensions(extensions: readonly string[]): readonly strin
   return REQUIRED_EXTENSIONS.filter((name) => !extensions.includes(name));
 }
 
-function hasChange(version: Version, { main, lts60 }: Since): boolean {
+function hasChange(version: Version, { main, lts60, lts70 }: Since): boolean {
   const [major, minor] = version;
   if (major === 6 && minor === 0) return lts60 !== undefined && compare(version, lts60) >= 0;
+  if (major === 7 && minor === 0 && lts70 !== undefined) return compare(version, lts70) >= 0;
   return compare(version, main) >= 0;
 }
 

@@ -31,7 +31,7 @@ export type WatchOptions = {
   /** When data was last seen to move by somebody else than the operations. */
   readonly movedAt?: () => EpochMs;
   /** The data passes through the agent: when it lets go of the connections, both operations end. */
-  readonly letGo?: () => void;
+  readonly letGo?: () => Promise<void>;
   /** The target is one that loses its last word when the data take long. */
   readonly losesLastWord?: boolean;
 };
@@ -158,9 +158,14 @@ async function endOther(ends: Ends, running: Running, side: Side, clock: Clock, 
  * Ends both, under a time of its own, and waits until they have ended. One at a time: a daemon before 7.0.1 (of 7.1 and 7.2
  * too) falls over an operation that is cancelled at the very moment at which it ends by itself, and takes all with it.
  */
-async function giveUp(ends: Ends, running: Running, letGo: (() => void) | undefined, clock: Clock): Promise<void> {
+async function giveUp(
+  ends: Ends,
+  running: Running,
+  letGo: (() => Promise<void>) | undefined,
+  clock: Clock,
+): Promise<void> {
   const signal = AbortSignal.timeout(GIVING_UP_MS);
-  if (letGo !== undefined) letGo();
+  if (letGo !== undefined) await letGo();
   else if (!(await cancelEither(ends, running, signal))) return;
   const both: readonly Side[] = ["source", "target"];
   await Promise.all(both.map((side) => untilEnded(ends[side], running[side], clock, signal)));

@@ -56,7 +56,7 @@ function wordsOf(who: string, end: End, ended: Ended): string[] {
 const HINTS: readonly (readonly [RegExp, string])[] = [
   [
     /UNIQUE constraint failed: storage_volumes_snapshots/i,
-    "Incus has kept half of a snapshot that it took back: delete the one of that name on the source, then run again",
+    "Incus has kept half of a snapshot that it took back. The next run removes it, or says how",
   ],
   [/quota exceeded|smaller than the migration source/i, "The replica is smaller than the data: raise its `size`"],
   [/no space left|out of space/i, "The pool is full: free some space there"],

@@ -17,6 +17,8 @@ export type Pair = {
   readonly toSource: Inspect;
   /** For what goes to the target, which is where the data flows. */
   readonly meter: Meter;
+  /** Once it is aborted the source is cut off and nothing goes on to the target, which may still say how it ended. */
+  readonly ending?: AbortSignal;
 };
 
 /** Reading stops when so much waits to be written, and goes on when half of it has left. */
@@ -36,7 +38,7 @@ const ABNORMAL = 1006;
  * of whatever kind is no error here; what is thrown is the signal's reason, or that of a message that was refused.
  */
 export async function pump(pair: Pair, signal: AbortSignal): Promise<void> {
-  const { source, target } = pair;
+  const { source, target, ending } = pair;
   const refused = new AbortController();
   const either = AbortSignal.any([signal, refused.signal]);
   const cut = () => {
@@ -46,14 +48,20 @@ export async function pump(pair: Pair, signal: AbortSignal): Promise<void> {
   either.addEventListener("abort", cut, { once: true });
   const refuse = (reason: unknown) => refused.abort(reason);
   const bothClosed = Promise.all([closed(source), closed(target)]);
-  const ways = [
-    new Way(source, target, pair.toTarget, pair.meter, refuse),
-    new Way(target, source, pair.toSource, () => 0, refuse),
-  ];
+  const toTarget = new Way(source, target, pair.toTarget, pair.meter, refuse);
+  const toSource = new Way(target, source, pair.toSource, () => 0, refuse);
+  const hearOut = () => {
+    toTarget.abandon();
+    source.terminate();
+    target.once("message", () => target.terminate());
+  };
   if (either.aborted) cut();
-  for (const way of ways) way.open();
+  else if (ending?.aborted) hearOut();
+  else ending?.addEventListener("abort", hearOut, { once: true });
+  for (const way of [toTarget, toSource]) way.open();
   await bothClosed;
   either.removeEventListener("abort", cut);
+  ending?.removeEventListener("abort", hearOut);
   either.throwIfAborted();
 }
 
@@ -68,6 +76,7 @@ class Way {
   readonly #meter: Meter;
   readonly #refuse: (reason: unknown) => void;
   #unsent = 0;
+  #isAbandoned = false;
   #full = false;
   #waiting: NodeJS.Timeout | undefined;
   #onFlushed: (() => void) | undefined;
@@ -89,9 +98,14 @@ class Way {
     this.#from.resume();
   }
 
+  /** Nothing goes on any more, not even that the reader is closed. */
+  abandon(): void {
+    this.#isAbandoned = true;
+  }
+
   #pass(frame: Frame): void {
     // After a refusal, what had already been received must not go on.
-    if (this.#to.readyState !== WebSocket.OPEN) return;
+    if (this.#isAbandoned || this.#to.readyState !== WebSocket.OPEN) return;
     try {
       for (const passed of this.#inspect(frame)) this.#send(passed);
     } catch (reason) {
@@ -139,6 +153,7 @@ class Way {
     clearTimeout(this.#waiting);
     // A paused socket would never see the answer to its close message.
     this.#to.resume();
+    if (this.#isAbandoned) return;
     if (code !== ABNORMAL) {
       this.#to.close(code === NO_STATUS ? undefined : code, reason);
       return;

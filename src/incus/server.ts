@@ -4,6 +4,7 @@ import type { ServerFacts } from "../model/state.ts";
 import { changesVia } from "./changes.ts";
 import { type Connection, type ConnectionOptions, openConnection } from "./connection.ts";
 import { readClock, readFacts } from "./facts.ts";
+import { listHalfSnapshots } from "./half-snapshots.ts";
 import * as listing from "./listing.ts";
 import { type Operations, watchOperations } from "./operations.ts";
 import { readRootConfig } from "./root-volume.ts";
@@ -54,6 +55,7 @@ export function openServer(options: ServerOptions): IncusServer {
     snapshots: (unit, signal) => listing.listSnapshots(connection, unit, signal),
     describe: (unit, signal) => listing.describe(connection, unit, signal),
     rootConfig: (volume, signal) => readRootConfig(connection, volume, signal),
+    halfSnapshots: (volume, signal) => listHalfSnapshots(connection, volume, signal),
     config: (unit, signal) => listing.readConfig(connection, unit, signal),
     isBusy: (unit, signal) => listing.isBusy(connection, unit, signal),
     ...changesVia(via),

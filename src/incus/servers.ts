@@ -1,5 +1,6 @@
 import type { Servers } from "../model/ports.ts";
 import { type CopierOptions, openCopier } from "./copy.ts";
+import { removeHalfSnapshots } from "./half-snapshots.ts";
 import { openServer, type ServerOptions } from "./server.ts";
 
 export type ServersOptions = CopierOptions & {
@@ -13,6 +14,7 @@ export function openServers({ source, target, ...options }: ServersOptions): Ser
   return {
     ...ends,
     copy: openCopier(ends, options),
+    mend: (copy, names, signal) => removeHalfSnapshots(ends, { copy, names }, options.clock, signal),
     async close() {
       await Promise.all([ends.source.close(), ends.target.close()]);
     },

@@ -3,6 +3,7 @@ import { MARKS } from "../model/marks.ts";
 import type { ServerReader, Servers } from "../model/ports.ts";
 import { isOwnSnapshotName } from "../model/snapshot.ts";
 import type { Instance, Pool, ServerState, State } from "../model/state.ts";
+import { unitId } from "../model/unit.ts";
 
 /** Looks at both servers at once. The number of requests does not grow with the number of workloads. */
 export async function survey(
@@ -22,7 +23,36 @@ export async function survey(
     ),
   ]);
   const instances = await withRootConfigs(onTarget.instances, jobs, target, signal);
-  return { source: onSource, target: { ...onTarget, instances } };
+  const looked = await withHalfSnapshots(instances, onSource, target, signal);
+  return { source: onSource, target: { ...onTarget, instances: looked } };
+}
+
+/**
+ * Where the source has a snapshot that the last run did not get through, a copy was cut off, and the target may keep a part
+ * of it that its lists do not show. That is one request for each such replica, and usually there are none.
+ */
+function withHalfSnapshots(
+  replicas: readonly Instance[],
+  source: ServerState,
+  target: ServerReader,
+  signal: AbortSignal,
+): Promise<readonly Instance[]> {
+  const sources = new Map(source.instances.map((each) => [`${source.facts.host}:${unitId(each)}`, each]));
+  const lookUp = async (replica: Instance): Promise<Instance> => {
+    const { project, name, type, config, snapshots } = replica;
+    const there = new Set(snapshots.map((each) => each.name));
+    const proven = config[MARKS.last] ?? "";
+    const isCut = sources
+      .get(config[MARKS.source] ?? "")
+      // Names of ours tell by themselves which is the younger one.
+      ?.snapshots.some((each) => isOwnSnapshotName(each.name) && each.name > proven && !there.has(each.name));
+    const pool = rootPoolOf(replica);
+    if (isCut !== true || pool === undefined) return replica;
+    const volume = { unit: { kind: "instance", project, name }, type, pool } as const;
+    const halfSnapshots = await target.halfSnapshots(volume, signal);
+    return halfSnapshots.length === 0 ? replica : { ...replica, halfSnapshots };
+  };
+  return Promise.all(replicas.map(lookUp));
 }
 
 /**

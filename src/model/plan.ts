@@ -1,4 +1,4 @@
-import type { Copy, VolumeCopy } from "./copy.ts";
+import type { Copy, InstanceCopy, VolumeCopy } from "./copy.ts";
 import type { Side } from "./job.ts";
 import type { Verdict } from "./policy.ts";
 import type { Config, Device, Devices } from "./state.ts";
@@ -44,6 +44,14 @@ export type GrowStep = CommonStep & {
 
 /** Takes over a replica that IAB 1.2.0 made: marks it as ours, and makes it safe. An empty value removes a key. */
 export type AdoptStep = CommonStep & { readonly kind: "adopt"; readonly unit: Unit; readonly marks: Config };
+
+/** Removes snapshots of which the target keeps the volume alone, since a copy was cut off at its very end. */
+export type MendStep = CommonStep & {
+  readonly kind: "mend";
+  /** A copy that is begun for this and comes to no data. */
+  readonly copy: InstanceCopy;
+  readonly names: readonly string[];
+};
 
 /** A device the replica is made without. */
 export type DroppedDevice = { readonly name: string; readonly device: Device; readonly why: string };
@@ -117,6 +125,7 @@ export type Step =
   | RenameStep
   | GrowStep
   | AdoptStep
+  | MendStep
   | CopyStep
   | PruneStep
   | ReseedStep;

@@ -1,6 +1,6 @@
 import type { Backup, BackupOf, BackupProgress, Maintained, Verified } from "./archive.ts";
 import type { VolumeContents } from "./contents.ts";
-import type { Copied, Copy, NewVolume, Progress, RootVolume } from "./copy.ts";
+import type { Copied, Copy, InstanceCopy, NewVolume, Progress, RootVolume } from "./copy.ts";
 import type { OpenSubject, ReadingRun, Subject } from "./reading.ts";
 import type { Secret } from "./secret.ts";
 import type { Snapshot } from "./snapshot.ts";
@@ -164,6 +164,8 @@ export type ServerReader = {
   usage(unit: Unit, signal: AbortSignal): Promise<number | undefined>;
   /** The configuration of an instance's root volume; undefined if there is none. */
   rootConfig(volume: RootVolume, signal: AbortSignal): Promise<Config | undefined>;
+  /** Names of snapshots that the server keeps of an instance's root volume and the instance does not list. */
+  halfSnapshots(volume: RootVolume, signal: AbortSignal): Promise<readonly string[]>;
   /** One unit's own configuration as it is now; undefined if there is no such unit. */
   config(unit: Unit, signal: AbortSignal): Promise<Config | undefined>;
   /** Whether the server is at work on the unit: a change of its state, a transfer, a snapshot. */
@@ -207,6 +209,8 @@ export type Servers = {
   readonly target: Server;
   /** Refreshes the target from the source; done only if both servers call it a success. */
   copy(copy: Copy, onProgress: (progress: Progress) => void, signal: AbortSignal): Promise<Copied>;
+  /** Removes snapshots of which the target keeps the volume alone; the copy is begun for that, and comes to no data. */
+  mend(copy: InstanceCopy, names: readonly string[], signal: AbortSignal): Promise<void>;
   /** Ends all connections. */
   close(): Promise<void>;
 };

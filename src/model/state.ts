@@ -20,6 +20,8 @@ export type Capabilities = {
   readonly patchKeepsDescription: boolean;
   /** As the target of a volume it tells the source of its success, however long the data took. */
   readonly tellLateSuccess: boolean;
+  /** A refresh gets rid by itself of a snapshot's volume that a copy has left which was cut off at its very end. */
+  readonly repairsHalves: boolean;
 };
 
 /** Who a server is, as far as the agent needs to know. */
@@ -70,6 +72,11 @@ export type Instance = InstanceUnit & {
   readonly snapshots: readonly Snapshot[];
   /** What its root volume's own configuration says; looked up only where a refresh by hand may have taken our marks. */
   readonly rootConfig?: Config;
+  /**
+   * Snapshots of its root volume that the instance itself does not know; looked up only where a run may have been cut off
+   * at the very end of a copy.
+   */
+  readonly halfSnapshots?: readonly string[];
 };
 
 export type Volume = VolumeUnit & {

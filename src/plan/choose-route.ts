@@ -2,10 +2,11 @@ import type { KeptSnapshot } from "../model/copy.ts";
 import { MARKS } from "../model/marks.ts";
 import type { Removal } from "../model/plan.ts";
 import { isOwnSnapshotName, type Snapshot } from "../model/snapshot.ts";
-import type { Workload } from "../model/state.ts";
+import type { Capabilities, Workload } from "../model/state.ts";
 import { unitLabel } from "../model/unit.ts";
 import { type Comparison, compareSnapshots } from "./compare-snapshots.ts";
 import { freshCopiesOf } from "./fresh-name.ts";
+import { halfInTheWay, halfRefusal, halvesOf, NO_HALVES } from "./half-snapshots.ts";
 import type { StateIndex } from "./index-state.ts";
 import { isIso, isoRoute } from "./iso-image.ts";
 import {
@@ -37,6 +38,8 @@ export type ReseedRoute = {
   readonly pool: string;
   /** The old one holds what the fresh one will not. */
   readonly keepOld: boolean;
+  /** What the old one keeps half of: it could not be deleted. */
+  readonly mends: readonly string[];
   readonly why: string;
   readonly gapSafe: boolean;
 };
@@ -56,6 +59,8 @@ export type CopyRoute = {
   readonly retracts: readonly Removal[];
   /** What no run has proven and nevertheless stays. */
   readonly doubtful: readonly string[];
+  /** What the target keeps half of, and has to be rid of first. */
+  readonly mends: readonly string[];
   readonly keep: readonly KeptSnapshot[];
   /** What the target lacks is sent before this run's snapshot is taken: together they could not be sent. */
   readonly catchesUp: boolean;
@@ -97,6 +102,7 @@ function firstCopy(pair: Pair, pool: string): CopyRoute {
     renames: undefined,
     retracts: [],
     doubtful: [],
+    mends: [],
     keep: [],
     catchesUp: false,
     gapSafe: false,
@@ -147,7 +153,7 @@ function routeToReplica(pair: Pair, replica: Workload, pool: string, context: Ro
   const storage = storagePair(pair, pool, index);
   const found = { pair, replica, pool, adopts, all, storage, run: orders.run };
   if (reseeds) return reseed(found, { keepOld: holdsMore(pair, replica, all), why: "asked for with --reseed" });
-  return changes === undefined || adopts ? refresh(found) : none(changes);
+  return changes === undefined || adopts ? refresh(found, index.target.facts.can) : none(changes);
 }
 
 /** Whether the old replica holds what its fresh copy will not. */
@@ -167,23 +173,38 @@ type Found = {
 };
 
 function reseed(
-  { pair, replica, pool, storage }: Found,
+  { pair, replica, pool, storage, all }: Found,
   { keepOld, why }: { readonly keepOld: boolean; readonly why: string },
 ): Route {
   const refusal = reseedRefusal(pair, replica);
   if (refusal !== undefined) return none(refusal);
+  const { mends, stays } = halvesOf(replica, all);
+  if (!keepOld && stays.length > 0) return none(halfRefusal(pair, stays));
   const wanted = (pair.kind === "instance" ? pair.job.rootPool : undefined) ?? pool;
-  return { kind: "reseed", pair, replica, pool: wanted, keepOld, why, gapSafe: storage.gapSafe };
+  return {
+    kind: "reseed",
+    pair,
+    replica,
+    pool: wanted,
+    keepOld,
+    mends: keepOld ? [] : mends,
+    why,
+    gapSafe: storage.gapSafe,
+  };
 }
 
-function refresh(found: Found): Route {
+function refresh(found: Found, { repairsHalves }: Capabilities): Route {
   const { pair, replica, pool, adopts, storage } = found;
   // Between like drivers a transfer goes by what is really there, so that an unfinished first copy completes itself.
   const unfinished = !adopts && !isProven(replica) && !storage.rsync;
   if (unfinished && replica.snapshots.length === 0)
     return reseed(found, { keepOld: false, why: "its first copy was never completed" });
   const { retracts, doubtful, left, comparison } = takenBack(found, adopts || unfinished);
-  const refusal = baseless(pair, left, comparison, storage.rsync) ?? unsafeGap(pair, comparison, storage.gapSafe);
+  const halves = repairsHalves ? NO_HALVES : halvesOf(replica, comparison);
+  const refusal =
+    baseless(pair, left, comparison, storage.rsync) ??
+    unsafeGap(pair, comparison, storage.gapSafe) ??
+    halfInTheWay(pair, halves, comparison);
   if (refusal !== undefined) return none(refusal);
   const history =
     pair.job.history === "keep" ? keptHistory(comparison, replica.config, storage) : mirrored(pair, comparison);
@@ -202,6 +223,7 @@ function refresh(found: Found): Route {
     renames: undefined,
     retracts,
     doubtful,
+    mends: halves.mends,
     keep,
     catchesUp,
     gapSafe,

@@ -1,8 +1,10 @@
+import type { Copy } from "../model/copy.ts";
 import { MARKS } from "../model/marks.ts";
 import type {
   AdoptStep,
   CopyStep,
   GrowStep,
+  MendStep,
   PruneStep,
   RenameStep,
   ReseedStep,
@@ -14,6 +16,7 @@ import type { Snapshot } from "../model/snapshot.ts";
 import { unitId, unitLabel } from "../model/unit.ts";
 import type { CopyRoute } from "./choose-route.ts";
 import { byAge } from "./compare-snapshots.ts";
+import { mendStep } from "./half-snapshots.ts";
 import { adoptionConfig, replicaMarks } from "./judge-replica.ts";
 import { keptMark } from "./kept-history.ts";
 import { type CopyContext, makeCopy } from "./make-copy.ts";
@@ -42,22 +45,32 @@ export type CopyNeeds = {
 export function copySteps(route: CopyRoute, { taken, needs }: CopyNeeds, context: CopyContext): Copying {
   const { pair, comparison, catchesUp } = route;
   const before = preparations(route, context);
-  const prepared = before.map(({ id }) => id);
+  const prepared = idsOf(before);
   const id = unitId(pair.job.source);
   const held = heldAfter(route);
   const after = byAge([...held, taken]);
   if (!catchesUp) {
     const sends = [...comparison.sends, taken];
     const made = transferOf(route, { sends, proof: after, last: taken.name }, context);
-    const copy: CopyStep = { ...made.step, id: `copy:${id}`, needs: [...needs, ...prepared] };
-    return { ahead: [], steps: [...before, copy], warnings: made.warnings, copy, after };
+    const mend = mendOf(route, made.step.copy, [...needs, ...prepared]);
+    const copy: CopyStep = { ...made.step, id: `copy:${id}`, needs: [...needs, ...prepared, ...idsOf(mend)] };
+    return { ahead: [], steps: [...before, ...mend, copy], warnings: made.warnings, copy, after };
   }
   const first = transferOf(route, { sends: comparison.sends, proof: held, last: undefined }, context);
-  const catchUp: CopyStep = { ...first.step, id: `catch-up:${id}`, needs: prepared };
+  const mend = mendOf(route, first.step.copy, prepared);
+  const catchUp: CopyStep = { ...first.step, id: `catch-up:${id}`, needs: [...prepared, ...idsOf(mend)] };
   const second = transferOf(route, { sends: [taken], proof: after, last: taken.name }, context);
   const base = comparison.sends.at(-1)?.name;
   const copy: CopyStep = { ...second.step, id: `copy:${id}`, needs: [...needs, catchUp.id], base, vanishes: [] };
-  return { ahead: [...before, catchUp], steps: [copy], warnings: first.warnings, copy, after };
+  return { ahead: [...before, ...mend, catchUp], steps: [copy], warnings: first.warnings, copy, after };
+}
+
+function mendOf({ mends }: CopyRoute, copy: Copy, needs: readonly StepId[]): MendStep[] {
+  return copy.kind === "volume" || mends.length === 0 ? [] : [mendStep(copy, mends, needs)];
+}
+
+function idsOf(steps: readonly Step[]): StepId[] {
+  return steps.map(({ id }) => id);
 }
 
 /** What the target holds once it has caught up with the source as it is now. */

@@ -72,8 +72,8 @@ function sendingOf(route: Going, { taken, needs }: CopyNeeds, context: CopyConte
     const { ahead, steps, copy, after, warnings } = copySteps(route, { taken, needs }, context);
     return { ahead, steps, copyId: copy.id, after, warnings };
   }
-  const { step, after, warnings } = reseedStep(route, { taken, needs }, context);
-  return { ahead: [], steps: [step], copyId: step.id, after, warnings };
+  const { steps, reseed, after, warnings } = reseedStep(route, { taken, needs }, context);
+  return { ahead: [], steps, copyId: reseed.id, after, warnings };
 }
 
 function behind(step: Step, ahead: readonly Step[]): Step {

@@ -43,7 +43,7 @@ function columnsFor(look: Look): Column<Row>[] {
   return [
     { title: "WORKLOAD", cell: ({ workload }) => workload },
     { title: "SNAPSHOT", cell: (row) => state(row, ["recover", "snapshot"]) },
-    { title: "COPY", cell: (row) => state(row, ["rehearse", "rename", "grow", "adopt", "copy", "reseed"]) },
+    { title: "COPY", cell: (row) => state(row, ["rehearse", "rename", "grow", "adopt", "mend", "copy", "reseed"]) },
     { title: "SENT", cell: ({ steps }) => sentText(steps), align: "right" },
     { title: "PRUNED SOURCE", cell: ({ steps }) => prunedText(steps, "source"), align: "right" },
     { title: "PRUNED TARGET", cell: ({ steps }) => prunedText(steps, "target"), align: "right" },

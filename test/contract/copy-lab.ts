@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import type { RelayWork } from "../../bench/relay-process.ts";
 import { openCopier } from "../../src/incus/copy.ts";
+import { removeHalfSnapshots } from "../../src/incus/half-snapshots.ts";
 import { type IncusServer, openServer, type ServerOptions } from "../../src/incus/server.ts";
 import type { Copy, KeptSnapshot, Progress } from "../../src/model/copy.ts";
 import type { Mode, Side } from "../../src/model/job.ts";
@@ -59,6 +60,7 @@ export async function openCopyLab<D extends Daemon>(
   const servers: Servers = {
     ...ends,
     copy: openCopier(ends, { clock: systemClock, bytesPerSecond }),
+    mend: (copy, names, signal) => removeHalfSnapshots(ends, { copy, names }, systemClock, signal),
     async close() {
       await Promise.all([ends.source.close(), ends.target.close()]);
     },

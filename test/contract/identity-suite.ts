@@ -25,6 +25,7 @@ export function identitySuite(at: () => Stage): void {
       fullVolumes: isNew,
       cancelMigration: isNew,
       tellLateSuccess: isNew,
+      repairsHalves: isNew,
       listPoolsRestricted: isNew,
       zfsNewestCommon: isNew,
       directBackup: isNew,

@@ -10,6 +10,7 @@ const NONE: Capabilities = {
   listPoolsRestricted: false,
   patchKeepsDescription: false,
   tellLateSuccess: false,
+  repairsHalves: false,
   zfsNewestCommon: false,
 };
 
@@ -37,6 +38,28 @@ const versions: { version: string; can: Partial<Capabilities> }[] = [
       listPoolsRestricted: true,
       cancelMigration: true,
       zfsNewestCommon: true,
+    },
+  },
+  {
+    version: "7.0.2",
+    can: {
+      tellLateSuccess: true,
+      patchKeepsDescription: true,
+      listPoolsRestricted: true,
+      cancelMigration: true,
+      zfsNewestCommon: true,
+      repairsHalves: true,
+    },
+  },
+  {
+    version: "7.4",
+    can: {
+      tellLateSuccess: true,
+      patchKeepsDescription: true,
+      listPoolsRestricted: true,
+      cancelMigration: true,
+      zfsNewestCommon: true,
+      repairsHalves: true,
     },
   },
   {

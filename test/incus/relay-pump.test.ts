@@ -16,11 +16,18 @@ beforeEach(async () => {
 });
 afterEach(() => server.close());
 
-type Options = { toTarget?: Inspect; toSource?: Inspect; meter?: Meter; signal?: AbortSignal };
+type Options = {
+  toTarget?: Inspect;
+  toSource?: Inspect;
+  meter?: Meter;
+  signal?: AbortSignal;
+  ending?: AbortSignal;
+};
 
 function start(options: Options = {}): Promise<void> {
-  const { toTarget = passOn, toSource = passOn, meter = () => 0, signal = new AbortController().signal } = options;
-  return pump({ source: source.ours, target: target.ours, toTarget, toSource, meter }, signal);
+  const { toTarget = passOn, toSource = passOn, meter = () => 0, ending = new AbortController().signal } = options;
+  const { signal = new AbortController().signal } = options;
+  return pump({ source: source.ours, target: target.ours, toTarget, toSource, meter, ending }, signal);
 }
 
 function text(content: string): Frame {
@@ -218,4 +225,31 @@ test("pump() ends at once when a connection was lost before it began", async () 
   await once(source.remote, "close");
   await start();
   expect(target.ours.readyState).toBe(target.ours.CLOSED);
+});
+
+test("pump() that is ending cuts the source off, passes nothing on, and waits for the target's word", async () => {
+  const ending = new AbortController();
+  const pumped = start({ ending: ending.signal });
+  const [atSource, atTarget] = [received(source.remote), received(target.remote)];
+  send(source.remote, [binary("offer")]);
+  await once(target.remote, "message");
+  ending.abort();
+  expect((await atSource).code).toBe(1006);
+  expect(target.remote.readyState).toBe(target.remote.OPEN);
+  send(target.remote, [binary("all is well")]);
+  await pumped;
+  expect(await atTarget).toMatchObject({ frames: [binary("offer")], code: 1006 });
+});
+
+test("pump() that is ending ends as soon as the target has nothing to say, and at the signal", async () => {
+  const ending = AbortSignal.abort();
+  const closed = start({ ending });
+  target.remote.close(1000);
+  await closed;
+  target = await server.connect();
+  source = await server.connect();
+  const enough = new AbortController();
+  const silent = start({ ending, signal: enough.signal });
+  enough.abort(new Error("enough"));
+  await expect(silent).rejects.toThrow("enough");
 });

@@ -65,3 +65,31 @@ test("survey() looks at the root volume of what keeps history and bears no mark 
   expect(asked()).toEqual(["target rootConfig default/bare"]);
   expect(target.instances.map((each) => each.rootConfig)).toEqual([rootConfig, undefined, undefined]);
 });
+
+test("survey() looks for halves of snapshots where a run has not got its copy through, and nowhere else", async ({
+  signal,
+}) => {
+  const both = memoryServers(memoryWorld().clock);
+  const [proven, cut] = ["IAB_20261119-040000", "IAB_20261120-040000"];
+  for (const [name, last] of Object.entries({ whole: cut, cut: proven, never: "" })) {
+    const unit = instance(name);
+    both.source.add(unit);
+    both.target.add(unit, {
+      config: { "user.iab.source": `prod:default/${name}`, "user.iab.last": last },
+      halves: [cut],
+    });
+    // The older one is on the source alone too, where the target keeps less.
+    for (const snapshot of ["IAB_20261118-040000", proven, cut, "by-hand"]) both.source.snapshot(unit, snapshot);
+    both.target.snapshot(unit, name === "whole" ? cut : proven);
+  }
+  const { target } = await survey([], both.servers, signal);
+  expect(both.calls.filter((call) => call.includes("halfSnapshots")).sort()).toEqual([
+    "target halfSnapshots default/cut",
+    "target halfSnapshots default/never",
+  ]);
+  expect(target.instances.map(({ name, halfSnapshots }) => [name, halfSnapshots])).toEqual([
+    ["whole", undefined],
+    ["cut", [cut]],
+    ["never", [cut]],
+  ]);
+});

@@ -24,6 +24,7 @@ export const ALL: Capabilities = {
   fullVolumes: true,
   cancelMigration: true,
   tellLateSuccess: true,
+  repairsHalves: false,
   listPoolsRestricted: true,
   zfsNewestCommon: true,
   directBackup: true,

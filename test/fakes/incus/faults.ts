@@ -34,6 +34,11 @@ export type FaultKind =
   | { readonly kind: "storage-full"; readonly afterBytes: number }
   /** A migration's target takes longer over its data than a target of 6.0 may to tell a volume's source how it ended. */
   | { readonly kind: "late-success"; readonly afterMs: number }
+  /**
+   * A migration's target is at work for so long between the last of the data and its word that all is well: one that loses
+   * the source meanwhile takes the snapshots of an instance back, and forgets their volumes.
+   */
+  | { readonly kind: "slow-finish"; readonly afterMs: number }
   /** A migration's target asks for these snapshots too, whether they were offered or not. */
   | { readonly kind: "ask-for"; readonly names: readonly string[] }
   /** A migration's side speaks of an index header version that nobody knows. */

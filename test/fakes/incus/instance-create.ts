@@ -127,6 +127,7 @@ export function newInstance(context: Context, asked: NewInstance): InstanceRecor
     location: memberFor(context),
     config: withVolatile(asked.config ?? {}),
     rootConfig: {},
+    halves: new Set(),
     devices,
     profiles,
     ephemeral: asked.ephemeral,

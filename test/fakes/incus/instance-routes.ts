@@ -157,6 +157,7 @@ function deleteInstance(context: Context): Reply {
       }
       const listedNames = new Set(instance.snapshots.map((snapshot) => snapshot.name));
       instance.snapshots = [];
+      if (instance.halves.size > 0) throw new Refusal(500, "Cannot remove an instance volume that has snapshots");
       instance.datasets = instance.datasets.filter((dataset) => !listedNames.has(dataset.name));
       refuseHidden(instance, host.state.pools.get(instance.pool)?.driver);
       removeRecord(host.state, instance);

@@ -7,7 +7,15 @@ import type { Host } from "./host.ts";
 import { headerFrom, INDEX_HEADER_VERSION, typeOf, watchForCut } from "./migrate-source.ts";
 import { encodeControl, encodeHeader, FS, type HeaderSnapshot, type MigrationHeader } from "./migration-header.ts";
 import { receiveData } from "./receive.ts";
-import { Index, recordFromHeader, recordFromIndex } from "./received-records.ts";
+import {
+  halve,
+  Index,
+  recordFromHeader,
+  recordFromIndex,
+  refuseHalves,
+  takeBack,
+  writeDown,
+} from "./received-records.ts";
 import { Refusal, textOf } from "./reply.ts";
 import { dropSnapshot } from "./snapshot-store.ts";
 import type { SnapshotRecord, UnitRecord } from "./state.ts";
@@ -36,7 +44,8 @@ export async function runSink(job: SinkJob): Promise<void> {
     const answer = answerTo(job, offer);
     await control.send(encodeHeader(answer));
     const failed = failureOfSource(control);
-    await Promise.race([receive(job, fs, offer, answer), failed]);
+    const records = await Promise.race([receive(job, fs, offer, answer), failed]);
+    if (job.fault?.kind === "slow-finish") await finishSlowly(job, records, failed, job.fault.afterMs);
     if (job.fault?.kind === "late-success") {
       await setTimeout(job.fault.afterMs);
       if (job.unit.kind === "volume" && !host.generation.tellsLateSuccess) {
@@ -92,6 +101,22 @@ function wantedOf({ unit, excludeOlder, snapshotless }: SinkJob, offer: Migratio
   return wanted;
 }
 
+/** A refresh that loses its source now takes its snapshots back, and forgets that they have volumes. */
+async function finishSlowly(
+  { unit, refresh }: SinkJob,
+  written: readonly SnapshotRecord[],
+  failed: Promise<never>,
+  afterMs: number,
+): Promise<void> {
+  let isOver = false;
+  const lost = failed.catch((error: unknown) => {
+    if (!isOver && refresh) halve(unit, written);
+    throw error;
+  });
+  await Promise.race([setTimeout(afterMs), lost]);
+  isOver = true;
+}
+
 /** Never resolves: rejects when the source says that it failed, or is gone. */
 async function failureOfSource(control: Channel): Promise<never> {
   try {
@@ -101,45 +126,63 @@ async function failureOfSource(control: Channel): Promise<never> {
   }
 }
 
-async function receive(job: SinkJob, fs: Channel, offer: MigrationHeader, answer: MigrationHeader): Promise<void> {
-  const { host, unit, refresh, fault } = job;
-  const driver = host.state.pools.get(unit.pool)?.driver ?? "dir";
-  const records = await recordsOf(job, fs, offer, answer);
-  const before = unit.snapshots;
-  const replaced = new Set(records.map(({ name }) => name));
-  unit.snapshots = [...before.filter(({ name }) => !replaced.has(name)), ...records].sort(byDate);
-  if (fault?.kind === "false-success") return fs.cut();
-  try {
-    unit.content = await receiveData({
-      unit,
-      fs,
-      type: answer.fs,
-      driver,
-      generation: host.generation,
-      wanted: answer.snapshotNames,
-      refresh,
-      left: () => roomIn(job) - fs.received,
-    });
-    refuseOverQuota(unit);
-  } catch (error) {
-    unit.snapshots = before;
-    throw error;
-  }
-}
-
-/** The records of the snapshots that will come. Of volumes the index header says more than the offer. */
-async function recordsOf(
+/** Gives the snapshots that were written down for what has come. */
+async function receive(
   job: SinkJob,
   fs: Channel,
   offer: MigrationHeader,
   answer: MigrationHeader,
-): Promise<SnapshotRecord[]> {
-  const { unit, refresh } = job;
+): Promise<readonly SnapshotRecord[]> {
+  const { unit } = job;
   const wanted = offer.snapshots.filter(({ name }) => answer.snapshotNames.includes(name));
-  if (answer.indexHeaderVersion === 0) return wanted.map((snapshot) => recordFromHeader(unit, snapshot));
+  const offered = wanted.map((snapshot) => recordFromHeader(unit, snapshot));
+  // Those of an instance are there before there is anything of their volumes.
+  const isThere = ({ name }: SnapshotRecord) => unit.snapshots.some((snapshot) => snapshot.name === name);
+  let written =
+    unit.kind === "instance"
+      ? writeDown(
+          unit,
+          offered.filter((record) => !isThere(record)),
+        )
+      : [];
+  try {
+    const index = await indexFrom(job, fs, answer);
+    if (unit.kind === "instance") refuseHalves(unit, answer.snapshotNames);
+    else written = writeDown(unit, index === undefined ? offered : recordsOf(unit, wanted, index));
+    if (job.fault?.kind === "false-success") fs.cut();
+    else await receiveContent(job, fs, answer);
+    return written;
+  } catch (error) {
+    takeBack(unit, written, answer.snapshotNames);
+    throw error;
+  }
+}
+
+/** Of volumes the index header says more than the offer. */
+function recordsOf(unit: UnitRecord, wanted: readonly HeaderSnapshot[], index: Index): SnapshotRecord[] {
+  return wanted.map((snapshot) => recordFromIndex(index, snapshot.name) ?? recordFromHeader(unit, snapshot));
+}
+
+async function indexFrom({ refresh }: SinkJob, fs: Channel, answer: MigrationHeader): Promise<Index | undefined> {
+  if (answer.indexHeaderVersion === 0) return undefined;
   const index = Index.parse(JSON.parse((await fs.part()).toString("utf8")));
   await fs.sendPart(Buffer.from(JSON.stringify({ StatusCode: 200, Error: "", Refresh: refresh })));
-  return wanted.map((snapshot) => recordFromIndex(index, snapshot.name) ?? recordFromHeader(unit, snapshot));
+  return index;
+}
+
+async function receiveContent(job: SinkJob, fs: Channel, answer: MigrationHeader): Promise<void> {
+  const { host, unit, refresh } = job;
+  unit.content = await receiveData({
+    unit,
+    fs,
+    type: answer.fs,
+    driver: host.state.pools.get(unit.pool)?.driver ?? "dir",
+    generation: host.generation,
+    wanted: answer.snapshotNames,
+    refresh,
+    left: () => roomIn(job) - fs.received,
+  });
+  refuseOverQuota(unit);
 }
 
 function roomIn({ fault }: SinkJob): number {
@@ -149,8 +192,4 @@ function roomIn({ fault }: SinkJob): number {
 function refuseOverQuota(unit: UnitRecord): void {
   const size = bytesOfSize(unit.config["size"] ?? "");
   if (size !== undefined && unit.content.length > size) throw new Refusal(500, "Disk quota exceeded");
-}
-
-function byDate(a: SnapshotRecord, b: SnapshotRecord): number {
-  return a.createdAt < b.createdAt ? -1 : Number(a.createdAt > b.createdAt);
 }

@@ -12,6 +12,7 @@ export const rootVolumeRoutes: readonly Route[] = TYPES.flatMap((type): Route[] 
   const path = `/1.0/storage-pools/:pool/volumes/${type}/:name`;
   return [
     { method: "GET", path, handle: (context) => getRoot(context, type) },
+    { method: "GET", path: `${path}/snapshots`, handle: (context) => listRootSnapshots(context, type) },
     { method: "PUT", path, handle: (context) => putRoot(context, type) },
     {
       method: "PATCH",
@@ -26,6 +27,13 @@ export const rootVolumeRoutes: readonly Route[] = TYPES.flatMap((type): Route[] 
 function getRoot(context: Context, type: InstanceRecord["type"]): Reply {
   const { name, project, rootConfig: config } = ownerOf(context, type);
   return sync({ name, project, type, content_type: "filesystem", description: "", config }, [name, config]);
+}
+
+/** By the names that the volume goes by; halves are among them. */
+function listRootSnapshots(context: Context, type: InstanceRecord["type"]): Reply {
+  const { name, snapshots, halves } = ownerOf(context, type);
+  const names = new Set([...snapshots.map((snapshot) => snapshot.name), ...halves]);
+  return sync([...names].map((snapshot) => ({ name: `${name}/${snapshot}`, config: {}, description: "" })));
 }
 
 const Edit = z.object({ config: z.record(z.string(), z.string()).nullish() });

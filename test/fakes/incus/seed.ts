@@ -55,6 +55,7 @@ export function addInstance(host: Host, seed: InstanceSeed, defaultPool: string)
     type: seed.type ?? "container",
     architecture: seed.architecture ?? "x86_64",
     rootConfig: {},
+    halves: new Set(),
     devices: { ...root, ...seed.devices },
     profiles: [...(seed.profiles ?? ["default"])],
     ephemeral: seed.ephemeral ?? false,

@@ -36,7 +36,9 @@ export function dropDataset(unit: UnitRecord, name: string): void {
   unit.datasets = unit.datasets.filter((dataset) => dataset.name !== name);
 }
 
+/** What it is renamed to is whole, even if the instance had but announced it and the volume had kept a half of that name. */
 export function renameSnapshot(unit: UnitRecord, snapshot: SnapshotRecord, name: string): void {
+  if (unit.kind === "instance") unit.halves.delete(snapshot.name);
   const dataset = datasetOf(unit, snapshot.name);
   if (dataset !== undefined) dataset.name = name;
   snapshot.name = name;

@@ -64,6 +64,8 @@ export type InstanceRecord = CommonRecord & {
   lastUsedAt: Nanos;
   /** That of its root volume. */
   rootConfig: Keys;
+  /** Names of snapshots that the root volume has kept and the instance has not. */
+  readonly halves: Set<string>;
   /** Where the data is, which a careless refresh can make the root device disagree with. */
   readonly pool: string;
   /** It does not react to being asked to stop. */

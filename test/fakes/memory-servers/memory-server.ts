@@ -1,10 +1,11 @@
-import type { Contents, VolumeContents } from "../../../src/model/contents.ts";
+import type { VolumeContents } from "../../../src/model/contents.ts";
 import { IncusRefusal } from "../../../src/model/errors.ts";
 import type { Side } from "../../../src/model/job.ts";
 import type { Clock, Server } from "../../../src/model/ports.ts";
 import type { Snapshot } from "../../../src/model/snapshot.ts";
 import type { Config, Devices, Instance, InstanceStatus, ServerFacts, Volume } from "../../../src/model/state.ts";
 import { type InstanceUnit, type Unit, unitId, type VolumeUnit } from "../../../src/model/unit.ts";
+import { contentsIn, wordOf } from "./content-words.ts";
 
 export type MemoryUnit = {
   unit: Unit;
@@ -13,6 +14,8 @@ export type MemoryUnit = {
   devices: Devices;
   /** That of an instance's root volume. */
   rootConfig: Record<string, string>;
+  /** Snapshots of the root volume that the instance does not list. */
+  halves: string[];
   ephemeral: boolean;
   busy: boolean;
   /** What the server says that all of it comes to. */
@@ -62,7 +65,7 @@ export class MemoryServer {
       content: "",
       snapshots: [],
     } as const;
-    const made: MemoryUnit = { unit, ...structuredClone(blank), snapshots: [], ...given };
+    const made: MemoryUnit = { unit, ...structuredClone(blank), snapshots: [], halves: [], ...given };
     this.units.set(unitId(unit), made);
     return made;
   }
@@ -122,6 +125,7 @@ export class MemoryServer {
       describe: (unit, signal) => read("describe", unit, () => this.#describe(unit), signal),
       usage: (unit, signal) => read("usage", unit, () => this.get(unit).usage, signal),
       rootConfig: ({ unit }, signal) => read("rootConfig", unit, () => this.get(unit).rootConfig, signal),
+      halfSnapshots: ({ unit }, signal) => read("halfSnapshots", unit, () => [...this.get(unit).halves], signal),
       config: (unit, signal) => read("config", unit, () => this.units.get(unitId(unit))?.config, signal),
       isBusy: (unit, signal) => read("isBusy", unit, () => this.get(unit).busy, signal),
       createSnapshot: (unit, name, signal) =>
@@ -228,20 +232,12 @@ export class MemoryServer {
     const used =
       unit.kind === "volume" && this.#instances().some(({ devices }) => usesVolume(devices, unit.pool, unit.name));
     if (used || found.status === "Running") throw new IncusRefusal(400, `${unitId(unit)} is in use`);
+    if (found.halves.length > 0) throw new IncusRefusal(500, "Cannot remove an instance volume that has snapshots");
     this.units.delete(unitId(unit));
   }
 }
 
 const UNSIZED = { expiresAt: undefined, sizeBytes: 1 };
-
-function wordOf(contents: Contents): string {
-  return JSON.stringify([...contents].map(([path, bytes]) => [path, Buffer.from(bytes).toString("base64")]));
-}
-
-function contentsIn(word: string): Contents {
-  const files = JSON.parse(word) as [string, string][];
-  return new Map(files.map(([path, text]) => [path, Buffer.from(text, "base64")]));
-}
 
 const OWN_PROJECT = { name: "default", ownVolumes: true, ownProfiles: true, ownNetworks: true };
 
@@ -279,6 +275,7 @@ function factsOf(side: Side): ServerFacts {
     fullVolumes: true,
     cancelMigration: true,
     tellLateSuccess: true,
+    repairsHalves: false,
     listPoolsRestricted: true,
     zfsNewestCommon: true,
     directBackup: true,

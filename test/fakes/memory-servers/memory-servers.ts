@@ -1,8 +1,8 @@
 import type { Copy } from "../../../src/model/copy.ts";
-import { IncusRefusal } from "../../../src/model/errors.ts";
+import { AgentError, IncusRefusal } from "../../../src/model/errors.ts";
 import type { Clock, Servers } from "../../../src/model/ports.ts";
 import { unitId } from "../../../src/model/unit.ts";
-import { type Call, type Intercept, MemoryServer, type Pass } from "./memory-server.ts";
+import { type Call, type Intercept, MemoryServer, type MemoryUnit, type Pass } from "./memory-server.ts";
 
 export type MemoryServers = {
   readonly source: MemoryServer;
@@ -55,6 +55,10 @@ export function memoryServers(clock: Clock): MemoryServers {
         await pass(call, () => refresh(copy, made), signal);
         return { bytes: 20, ...(made.lingering === undefined ? {} : { lingering: made.lingering }) };
       },
+      mend: (copy, names, signal) => {
+        const call = { side: "between", verb: "mend", unit: unitId(copy.target), detail: names.join(" ") } as const;
+        return pass(call, () => mend(target.get(copy.target), names), signal);
+      },
       close: async () => {},
     };
   }
@@ -70,6 +74,12 @@ function refresh(copy: Copy, { source, target, phantoms }: MemoryServers): void 
   const to = target.get(copy.target);
   if (to.status === "Running")
     throw new IncusRefusal(500, "Failed getting exclusive access to instance: Instance is running");
+  const half = from.snapshots.find(({ name }) => to.halves.includes(name));
+  if (half !== undefined)
+    throw new AgentError(
+      "incus.operation-failed",
+      `UNIQUE constraint failed: storage_volumes_snapshots (${half.name})`,
+    );
   const same = (one: { name: string; createdAt: number }) => (other: { name: string; createdAt: number }) =>
     one.name === other.name && one.createdAt === other.createdAt;
   const kept = new Set(copy.keep.map(({ name }) => name));
@@ -80,4 +90,8 @@ function refresh(copy: Copy, { source, target, phantoms }: MemoryServers): void 
     .map((snapshot) => (phantoms.includes(snapshot.name) ? { ...snapshot, sizeBytes: undefined } : snapshot));
   to.snapshots = [...common, ...sent];
   to.content = from.content;
+}
+
+function mend(unit: MemoryUnit, names: readonly string[]): void {
+  unit.halves = unit.halves.filter((name) => !names.includes(name));
 }
