@@ -3,6 +3,7 @@ import { z } from "zod";
 import type { Backup } from "../model/archive.ts";
 import { AgentError } from "../model/errors.ts";
 import type { World } from "../model/ports.ts";
+import { posixTar } from "../tar/posix.ts";
 import type { Actions, Context } from "./command.ts";
 import { EXIT } from "./exit.ts";
 import { restoreToIncus } from "./offsite-restore-incus.ts";
@@ -88,11 +89,20 @@ async function restore({ to, owners }: FolderFlags, id: string, context: Context
   return withArchive(context, async (archive) => {
     const backup = findBackup(await archive.list(world.signal), id);
     if (backup.state !== "complete") world.log.warn("restore.incomplete", { id: backup.id, state: backup.state });
-    if (to === "-") await archive.restoreToStdout(backup, world.signal);
+    if (to === "-" && backup.streamName === undefined)
+      await writeTar(archive.read(backup, world.signal), backup, world);
+    else if (to === "-") await archive.restoreToStdout(backup, world.signal);
     else await archive.restoreTo(backup, to, { owners }, world.signal);
     world.log.info("restore.ended", facts(backup, to));
     return EXIT.ok;
   });
+}
+
+/** Past a program whose stdout is ours: it goes no faster than whoever reads it. */
+async function writeTar(bytes: AsyncIterable<Uint8Array>, { id }: Backup, { processes, signal }: World): Promise<void> {
+  const input = posixTar(bytes, `backup ${id}`);
+  const { exitCode } = await processes.run({ argv: ["cat"], input, toOurStdout: true }, signal);
+  if (exitCode !== 0) throw new AgentError("files.unusable", `Cannot write backup ${id} to stdout`);
 }
 
 async function refuse(to: string, { terminal, files }: World): Promise<void> {

@@ -1,5 +1,5 @@
 import type { UnitRecord } from "../model/export.ts";
-import { brokenTar, newHeader, padding, paddingBytes } from "../tar/header.ts";
+import { brokenTar, newHeader, padding, paddingBytes, posixMode } from "../tar/header.ts";
 import { batched, END_MARKER, editedEntries, fileEntry } from "../tar/write.ts";
 import { INDEX_PATH, indexText, instanceConfigText } from "./backup-index.ts";
 
@@ -37,10 +37,10 @@ async function* entriesOf(record: UnitRecord, contents: Contents, what: string):
       yield* fileEntry(ownConfig, 0o400, Buffer.from(instanceConfigText(record)));
     }
     isFirst = false;
-    yield* editedEntries(tar, what, ({ path, type }) => {
+    yield* editedEntries(tar, what, ({ path, type, block }) => {
       if (type === "1") throw brokenTar(what, `${path} is a hard link, which Kopia does not keep`);
       const moved = `${folder}/${path.replace(/^(\.?\/)+/, "").replace(/\/$/, "")}`;
-      return moved === ownConfig ? { drop: true } : { path: moved };
+      return moved === ownConfig ? { drop: true } : { path: moved, mode: posixMode(block, what) };
     });
   }
   if (contents.disk !== undefined) yield* diskEntry(`${place}.img`, contents.disk, what);

@@ -13,7 +13,12 @@ export type TarHeader = {
 };
 
 /** What is changed in a header block. */
-export type HeaderChanges = { readonly name?: string; readonly size?: number; readonly modifiedAtSeconds?: number };
+export type HeaderChanges = {
+  readonly name?: string;
+  readonly size?: number;
+  readonly mode?: number;
+  readonly modifiedAtSeconds?: number;
+};
 
 const NAME = { at: 0, length: 100 };
 const MODE = { at: 100, length: 8 };
@@ -62,8 +67,21 @@ export function ownersOf(block: Buffer, records: ReadonlyMap<string, Buffer>, wh
   };
 }
 
+/** Go's own bits for what POSIX has as 4000, 2000 and 1000. */
+const BITS_OF_GO = [
+  [2 ** 23, 0o4000],
+  [2 ** 22, 0o2000],
+  [2 ** 20, 0o1000],
+] as const;
+
+/** The mode of an entry as POSIX has it: Kopia writes that of Go, whose other bits every reader of tars drops. */
+export function posixMode(block: Buffer, what: string): number {
+  const mode = parseNumber(block.subarray(MODE.at, MODE.at + MODE.length), what);
+  return BITS_OF_GO.reduce((sum, [of, becomes]) => sum | ((mode & of) === 0 ? 0 : becomes), mode & 0o7777);
+}
+
 /** The same header with other values; what it does not hold has to stand in an extension before it. */
-export function changedHeader(block: Buffer, { name, size, modifiedAtSeconds }: HeaderChanges): Buffer {
+export function changedHeader(block: Buffer, { name, size, mode, modifiedAtSeconds }: HeaderChanges): Buffer {
   const changed = Buffer.from(block);
   if (name !== undefined) {
     changed.fill(0, PREFIX.at, PREFIX.at + PREFIX.length);
@@ -71,6 +89,7 @@ export function changedHeader(block: Buffer, { name, size, modifiedAtSeconds }: 
     changed.set(Buffer.from(name).subarray(0, NAME.length), NAME.at);
   }
   if (size !== undefined) writeNumber(changed, SIZE, size);
+  if (mode !== undefined) writeNumber(changed, MODE, mode);
   if (modifiedAtSeconds !== undefined) writeNumber(changed, MODIFIED, modifiedAtSeconds);
   changed.write(`${checksum(changed).toString(8).padStart(6, "0")}\0 `, SUM.at, "latin1");
   return changed;

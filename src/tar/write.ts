@@ -7,8 +7,8 @@ export type TarEdit =
   | { readonly drop: true }
   /** The same, but for when it was last changed. */
   | { readonly modifiedAtSeconds: number }
-  /** The same under another name. */
-  | { readonly path: string }
+  /** The same under another name, and with another mode where one is given. */
+  | { readonly path: string; readonly mode?: number }
   /** A file with other content, and nothing of what the old one had beyond its mode and owner. */
   | { readonly content: Buffer };
 
@@ -81,7 +81,7 @@ function headOf(entry: TarEntry, edit: Exclude<TarEdit, { drop: true }>): Buffer
   if ("path" in edit) {
     if (fits(edit.path)) records.delete("path");
     else records.set("path", Buffer.from(edit.path));
-    return withRecords(records, changedHeader(entry.block, { name: edit.path }));
+    return withRecords(records, changedHeader(entry.block, { ...edit, name: edit.path }));
   }
   records.delete("mtime");
   return withRecords(records, changedHeader(entry.block, edit));
