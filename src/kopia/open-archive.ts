@@ -98,8 +98,9 @@ const ENDING = ".config";
 
 /** The file bears secrets: it is there while the archive is open, and its lock tells the next run whether that is so. */
 async function keepWhileOpen(path: string, text: string, files: Files): Promise<() => Promise<void>> {
-  await files.writePrivate(path, text);
+  // Locked before it is there: another process that sees it without its lock takes it for one that was left.
   const lock = await files.lock(path);
+  await files.writePrivate(path, text);
   return async () => {
     await files.remove(path);
     await files.remove(`${path}.mlock`);

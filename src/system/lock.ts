@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { realpath } from "node:fs/promises";
 import { connect, createServer, type Server } from "node:net";
+import { basename, dirname, join } from "node:path";
 import { text } from "node:stream/consumers";
 import { AgentError } from "../model/errors.ts";
 import type { Lock, Locks } from "../model/ports.ts";
@@ -82,10 +83,11 @@ async function answerOf(name: string): Promise<string | undefined> {
   }
 }
 
+/** A file may be locked before it is there: then nobody sees it without its lock. */
 async function realPathOf(path: string): Promise<string> {
   try {
-    return await realpath(path);
+    return await realpath(path).catch(async () => join(await realpath(dirname(path)), basename(path)));
   } catch (cause) {
-    throw new AgentError("files.unusable", `Cannot lock ${path}: there is no such file`, { cause });
+    throw new AgentError("files.unusable", `Cannot lock ${path}: there is no such folder`, { cause });
   }
 }

@@ -58,8 +58,16 @@ test("lock() is free at once when its holder was killed", async () => {
   await (await systemFiles.lock(config)).release();
 });
 
-test("lock() of a missing file says so", async () => {
-  await expect(systemFiles.lock(join(folder, "none.json"))).rejects.toMatchObject({ code: "files.unusable" });
+test("lock() takes a file before it is there, and holds it afterwards", async () => {
+  const path = join(folder, "new.json");
+  const held = await systemFiles.lock(path);
+  await writeFile(path, "{}");
+  await expect(systemFiles.lock(path)).rejects.toMatchObject({ code: "lock.held" });
+  await held.release();
+});
+
+test("lock() of a file in a folder that is not there says so", async () => {
+  await expect(systemFiles.lock(join(folder, "none", "x.json"))).rejects.toMatchObject({ code: "files.unusable" });
 });
 
 test("take() is exclusive by name, and ask() hears what the holder tells at that moment", async () => {
