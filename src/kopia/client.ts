@@ -1,7 +1,7 @@
 import { AgentError } from "../model/errors.ts";
 import type { Command, Finished, Processes } from "../model/ports.ts";
 import type { Secret } from "../model/secret.ts";
-import { MINUTE_MS } from "../model/time.ts";
+import { MINUTE_MS, SECOND_MS } from "../model/time.ts";
 import { kopiaFailure } from "./failures.ts";
 
 /** One call of Kopia. */
@@ -147,15 +147,12 @@ function refreshing(input: Command["input"], onChunk: () => void): Command["inpu
 }
 
 function silence(doing: string, idleMs: number, cause: unknown): AgentError {
-  const minutes = Number((idleMs / MINUTE_MS).toFixed(1));
-  return new AgentError(
-    "kopia.silent",
-    `Cannot ${doing}: Kopia made no progress for ${minutes} minutes, and was ended`,
-    {
-      hint: "check that the storage answers, and that the keys may list what is in it",
-      cause,
-    },
-  );
+  const span =
+    idleMs < 2 * MINUTE_MS ? `${idleMs / SECOND_MS} seconds` : `${Number((idleMs / MINUTE_MS).toFixed(1))} minutes`;
+  return new AgentError("kopia.silent", `Cannot ${doing}: Kopia made no progress for ${span}, and was ended`, {
+    hint: "check that the storage answers, and that the keys may list what is in it",
+    cause,
+  });
 }
 
 /** That there is no Kopia is a failure of its own; all else is what it is. */

@@ -84,7 +84,7 @@ const KNOWN: readonly Known[] = [
     hint: "check that it exists and is mounted",
   },
   {
-    says: /connection refused|no such host|network is unreachable|no route to host|i\/o timeout|connection reset|TLS handshake timeout|dial tcp|despite \d+ retries/,
+    says: /connection refused|connection closed by foreign host|\bEOF\b|broken pipe|no such host|network is unreachable|no route to host|i\/o timeout|connection reset|TLS handshake timeout|dial tcp|despite \d+ retries/i,
     code: "kopia.unreachable",
     why: "the storage cannot be reached",
     hint: "check endpoint and network",

@@ -23,6 +23,12 @@ const cases: { says: string; code: string }[] = [
   { says: "error writing: no space left on device", code: "kopia.full" },
   { says: "cannot access storage path: stat /x: no such file or directory", code: "kopia.unreachable" },
   { says: 'Get "https://127.0.0.1:1/": dial tcp 127.0.0.1:1: connect: connection refused', code: "kopia.unreachable" },
+  {
+    says: "Connection closed by foreign host http://127.0.0.1:33237/b/?location=. Retry again.",
+    code: "kopia.unreachable",
+  },
+  { says: "error retrieving storage config: Get http://s3/b/: unexpected EOF", code: "kopia.unreachable" },
+  { says: "The server has run out of space: InsufficientStorage: no space left on device", code: "kopia.full" },
   { says: "unable to complete PutBlob(p1) despite 10 retries", code: "kopia.unreachable" },
   { says: "error deleting snapshots by root ID 01: no snapshots matched 01", code: "kopia.not-found" },
   { says: "object k1 is backed by missing blob p1", code: "kopia.damaged" },
