@@ -39,7 +39,7 @@ export async function openRepository(client: Client, clock: Clock, wanted: Wante
 }
 
 /** How long a host waits before it makes a repository: the same each time, and another for most other hosts. */
-function turnMs(owner: Owner): number {
+export function turnMs(owner: Owner): number {
   let sum = 0;
   for (const letter of ownerText(owner)) sum = (sum * 31 + (letter.codePointAt(0) ?? 0)) % 1_000_003;
   return (sum % TURNS) * TURN_MS;

@@ -17,6 +17,7 @@ import {
   stopInstance,
   takeSnapshot,
 } from "../lab/workloads.ts";
+import { ownerWithFirstTurn } from "./first-turn.ts";
 import { buildAgent, openSite, type Site } from "./site.ts";
 
 const MIB = 1024 * 1024;
@@ -60,8 +61,7 @@ describe.each(GENERATIONS)("iab offsite run on btrfs of Incus %s", (generation) 
         repository_password: "secret",
         backend: { type: "filesystem", filesystem: { path: join(site.folder, "repository") } },
         create: true,
-        hostname: `btrfs-${generation.replace(".", "-")}`,
-        username: "iab",
+        ...ownerWithFirstTurn(`btrfs-${generation.replace(".", "-")}`),
         cache: { directory: join(site.folder, "cache") },
         sources: [
           { read: "btrfs", root: mounted.folder, instances: [`${project}/*`], volumes: [`${project}/${pool}/*`] },

@@ -9,10 +9,12 @@ import { z } from "zod";
 import type { InstanceUnit, Unit, VolumeUnit } from "../../src/model/unit.ts";
 import { PASSWORD } from "../contract/kopia-lab.ts";
 import { call } from "../lab/daemon-api.ts";
+import { createTinyPool, deletePool } from "../lab/faults.ts";
 import { GENERATIONS, type LabDaemon, openLab } from "../lab/lab.ts";
 import { openScratch, type Scratch } from "../lab/scratch.ts";
 import { changeContent, contentDigest, contentPath } from "../lab/storage.ts";
-import { createInstance, createVolume, startInstance } from "../lab/workloads.ts";
+import { createInstance, createVolume, deleteUnit, startInstance } from "../lab/workloads.ts";
+import { ownerWithFirstTurn } from "./first-turn.ts";
 import { openSite, type Site } from "./site.ts";
 
 const run = promisify(execFile);
@@ -64,11 +66,8 @@ describe.each(GENERATIONS)("offsite by export on Incus %s", (generation) => {
         repository_password: PASSWORD,
         backend: { type: "filesystem", filesystem: { path: folder } },
         create: true,
-        ...{
-          hostname: `export-${generation.replace(".", "-")}`,
-          username: "iab",
-          cache: { directory: join(site.folder, "kopia") },
-        },
+        ...ownerWithFirstTurn(`export-${generation.replace(".", "-")}`),
+        cache: { directory: join(site.folder, "kopia") },
         sources: [{ read: "export", instances: [`${project}/[rs]*`], volumes: [`${project}/local/*`] }],
       },
     });
@@ -206,6 +205,24 @@ describe.each(GENERATIONS)("offsite by export on Incus %s", (generation) => {
     const after = await facts(source, "user");
     expect(after.status).toBe("Running");
     expect(after.devices["disk"]).toMatchObject({ source: "files" });
+  });
+
+  test("a restore that the pool has no room for is refused before anything is sent", async () => {
+    const { project } = scratch;
+    const pool = `tiny-${project}`;
+    await createTinyPool(source, pool, 128);
+    const filling = await createVolume(source, { project, pool, name: "filling", seed: "x", sizeBytes: 90_000_000 });
+    const to = ["--to-incus", `${project}/${pool}/again`, "--pool", pool];
+    expect(await site.iab(["offsite", "restore", await newest("disk"), ...to])).toMatchObject({
+      exitCode: 5,
+      stderr: expect.stringMatching(/it takes 65 MiB, and the pool .* has \d+ MiB left[\s\S]*--ignore-space/),
+    });
+    const listed = await call(source, "GET", `/1.0/storage-pools/${pool}/volumes/custom?project=${project}`);
+    expect(JSON.stringify(listed)).not.toContain("again");
+    await deleteUnit(source, filling);
+    await iab("offsite", "restore", await newest("disk"), ...to);
+    await deleteUnit(source, { ...filling, name: "again" });
+    await deletePool(source, pool);
   });
 
   test("a restore that cannot come to its end leaves nothing behind", async () => {

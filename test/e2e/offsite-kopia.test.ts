@@ -8,6 +8,7 @@ import { systemClock } from "../../src/system/clock.ts";
 import { BACKENDS, PASSWORD } from "../contract/kopia-lab.ts";
 import { type MemoryReader, memoryReader } from "../fakes/reader/memory-reader.ts";
 import { openLab } from "../lab/lab.ts";
+import { ownerWithFirstTurn } from "./first-turn.ts";
 import { openOffsiteAgent } from "./offsite-agent.ts";
 
 const PLACE = { read: "export", host: "source", root: undefined } as const;
@@ -146,7 +147,7 @@ test("secrets are in Kopia's environment and nowhere else: no arguments, no log,
       yield chunk;
     }
   };
-  agent.writeConfig({ repository_password: PASSWORD, backend, create: true, hostname: "host3", username: "iab" });
+  agent.writeConfig({ repository_password: PASSWORD, backend, create: true, ...ownerWithFirstTurn("host3") });
   const ended = await agent.iab(["offsite", "run"]);
   expect([ended.exitCode, ended.stderr]).toEqual([0, ""]);
   const kopias = seen.filter(({ argv }) => argv.startsWith(openLab().kopia().path));
@@ -179,17 +180,22 @@ test("a second backup of what has changed a little uploads the change and no mor
   const backend = BACKENDS["S3 over plain http"]();
   const bucket = join(openLab().s3().dataDir, backend.s3.bucket);
   const { agent, reader } = agentOf("app", 0);
-  agent.writeConfig({ repository_password: PASSWORD, backend, create: true, hostname: "host4", username: "iab" });
-  const CHANGED = 40;
+  agent.writeConfig({ repository_password: PASSWORD, backend, create: true, ...ownerWithFirstTurn("host4") });
+  const CHANGED = 64;
   reader.chunks = (_text, _id, signal) => noise("before", 256, signal);
   expect((await agent.iab(["offsite", "run"])).exitCode).toBe(0);
   const before = bytesIn(bucket);
   reader.chunks = async function* (_text, _id, signal) {
-    yield* noise("inserted", CHANGED, signal);
-    yield* noise("before", 256, signal);
+    const changed = noise("changed", CHANGED, signal);
+    let at = 0;
+    for await (const chunk of noise("before", 256, signal)) {
+      const isChanged = at >= 100 && at < 100 + CHANGED;
+      yield isChanged ? ((await changed.next()).value ?? chunk) : chunk;
+      at += 1;
+    }
   };
   expect((await agent.iab(["offsite", "run"])).exitCode).toBe(0);
-  expect(bytesIn(bucket) - before).toBeLessThan(CHANGED * MIB * 1.05 + 8 * MIB);
+  expect(bytesIn(bucket) - before).toBeLessThan(CHANGED * MIB * 1.05 + 4 * MIB);
   const status = JSON.parse((await agent.iab(["offsite", "status", "-f", "json"])).stdout);
   expect(status).toMatchObject({ repository_connected: true, last_status: "success", in_progress: false });
   expect(status.available_snapshots).toHaveLength(4);
@@ -201,8 +207,7 @@ test("fewer backups are kept as soon as the configuration says so, of workloads 
     repository_password: PASSWORD,
     backend: BACKENDS.filesystem(),
     create: true,
-    hostname: "host5",
-    username: "iab",
+    ...ownerWithFirstTurn("host5"),
   };
   const keep = (latest: number) => ({
     keep_latest: latest,

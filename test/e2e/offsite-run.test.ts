@@ -13,14 +13,15 @@ import { GENERATIONS, openLab } from "../lab/lab.ts";
 import { openScratch, type Scratch } from "../lab/scratch.ts";
 import { contentPath, orphanSubvolumes } from "../lab/storage.ts";
 import { createInstance, createVolume, startInstance } from "../lab/workloads.ts";
+import { ownerWithFirstTurn } from "./first-turn.ts";
 import { snapshotNames } from "./ledger.ts";
 import { buildAgent, openSite, type Site } from "./site.ts";
 
 const MIB = 1024 * 1024;
 const SIZE = 48 * MIB;
 const CHANGE = 40 * MIB;
-/** Kopia uploads chunks of about 4 MiB: where a change begins and ends, one each goes with it. */
-const EDGES = 12 * MIB;
+/** Where a change begins and ends, up to 2 MiB each go with it. */
+const EDGES = 4 * MIB;
 
 type Listed = { readonly id: string; readonly tags: Readonly<Record<string, string>>; readonly state: string };
 
@@ -49,8 +50,7 @@ describe.each(GENERATIONS)("Incus %s: iab offsite run by export, into a folder",
         repository_password: PASSWORD,
         backend: { type: "filesystem", filesystem: { path: repository } },
         create: true,
-        hostname: `lab-${generation.replace(".", "-")}`,
-        username: "iab",
+        ...ownerWithFirstTurn(`lab-${generation.replace(".", "-")}`),
         sources: [{ read: "export", instances: [`${project}/*`], volumes: [`${project}/${btrfs}/*`] }],
         ...more,
       },
