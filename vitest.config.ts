@@ -18,6 +18,7 @@ const FAULTS = [
   "test/e2e/shapes.test.ts",
   "test/e2e/offsite-run.test.ts",
   "test/e2e/offsite-btrfs.test.ts",
+  "test/e2e/offsite-matrix-rest.test.ts",
   "test/e2e/late-success.test.ts",
 ];
 

@@ -81,6 +81,7 @@ describe_s3() {
   keys=$(. "$LAB/s3/credentials" && echo "\"accessKey\": \"$ROOT_ACCESS_KEY\", \"secretKey\": \"$ROOT_SECRET_KEY\"")
   cat <<END
 {
+    "program": "$(tool_path s3)",
     "dataDir": "$LAB/s3/data",
     "plain": { "endpoint": "$(s3_address):$S3_PORT", $keys },
     "tls": { "endpoint": "$(s3_address):$S3_TLS_PORT", $keys, "caFile": "$LAB/s3/ca.pem" }

@@ -17,7 +17,12 @@ const DaemonFacts = z.object({
 const Missing = z.object({ missing: z.string() });
 const Kopia = z.object({ path: z.string(), version: z.string() });
 const S3Endpoint = z.object({ endpoint: z.string(), accessKey: z.string(), secretKey: z.string() });
-const S3 = z.object({ dataDir: z.string(), plain: S3Endpoint, tls: S3Endpoint.extend({ caFile: z.string() }) });
+const S3 = z.object({
+  program: z.string(),
+  dataDir: z.string(),
+  plain: S3Endpoint,
+  tls: S3Endpoint.extend({ caFile: z.string() }),
+});
 const Sftp = z.object({
   host: z.string(),
   port: z.number(),
