@@ -13,7 +13,12 @@ import { exitCodeOf } from "./exit.ts";
 import { reveal } from "./reveal.ts";
 
 /** How a piece of work ended, and what a person should read of it. */
-export type Ended = { readonly exitCode: number; readonly report: string };
+export type Ended = {
+  readonly exitCode: number;
+  readonly report: string;
+  /** What the services hear instead of the exit code. */
+  readonly told?: number;
+};
 
 /** Whose check at Healthchecks hears of it: replication and offsite backups have one each. */
 export type NoticesOf = "run" | "offsite";
@@ -36,8 +41,8 @@ export async function withNotices(text: string, of: NoticesOf, world: World, wor
   try {
     const config = parseConfig(text);
     notifier = notifierTo(await noticesOf(config, of, world), run, world);
-    const { exitCode, report } = await work(config, begin);
-    if (begun) await notifier.ended(exitCode, report, deadline());
+    const { exitCode, report, told = exitCode } = await work(config, begin);
+    if (begun) await notifier.ended(told, report, deadline());
     return exitCode;
   } catch (error) {
     if (!begun && isForLater(error)) throw error;

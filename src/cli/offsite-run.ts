@@ -7,11 +7,14 @@ import { executeOffsite } from "../execute/execute-offsite.ts";
 import { surveyForOffsite } from "../inventory/survey.ts";
 import { ownerText } from "../kopia/arguments.ts";
 import { prepareArchive } from "../kopia/open-archive.ts";
+import type { Backup } from "../model/archive.ts";
 import type { Side } from "../model/job.ts";
 import type { OffsiteConfig } from "../model/offsite.ts";
 import type { OffsiteOutcomes, OffsitePlan, OffsiteReport, OffsiteWarning } from "../model/offsite-plan.ts";
-import type { World } from "../model/ports.ts";
+import type { Archive, World } from "../model/ports.ts";
+import { SECOND_MS } from "../model/time.ts";
 import { makeOffsitePlan } from "../plan/make-offsite-plan.ts";
+import { overdueSteps } from "../plan/overdue.ts";
 import { PLAIN } from "../render/look.ts";
 import { offsitePlanText } from "../render/offsite-plan-text.ts";
 import { offsiteReportText } from "../render/offsite-report-text.ts";
@@ -26,6 +29,9 @@ import { toolsFor } from "./offsite-tools.ts";
 import { openWindow, type WatchedWindow, watchWindow, windowsOf } from "./offsite-windows.ts";
 import { lookOf } from "./print.ts";
 import { archiveOptions, offsitePart, ownerOf } from "./with-archive.ts";
+
+/** A run ends within half a minute when its window closes, and most of that is Kopia's. */
+const LIST_MS = 5 * SECOND_MS;
 
 const Flags = z.object({ dryRun: z.boolean(), ignoreWindows: z.boolean(), strict: z.boolean() });
 
@@ -117,7 +123,8 @@ async function withinWindow(setting: Setting, begin: () => Promise<void>): Promi
       if (args.workloads.length === 0) await restoreOnce(offsite, path, context);
       const report = await carryOut(setting, { window, pending: windows.pending, progress });
       printReport(report, context);
-      return { exitCode: report.exitCode, report: offsiteReportText("table", report, PLAIN) };
+      const told = report.overdue.length > 0 ? EXIT.someFailed : report.exitCode;
+      return { exitCode: report.exitCode, told, report: offsiteReportText("table", report, PLAIN) };
     } finally {
       window.end();
     }
@@ -146,14 +153,11 @@ async function carryOut(setting: Setting, { window, pending, progress }: Watchin
     const outcomes = await executeOffsite(plan, await toolsFor(plan, setting, archive), observer, signal);
     const exitCode = exitCodeOfOffsiteRun(plan, outcomes, { ...args, windowClosed: window.hasClosed() }, world.signal);
     world.log.info("offsite.ended", { run: plan.run.name, exitCode });
-    return {
-      plan,
-      outcomes,
-      startedAt,
-      endedAt: world.clock.now(),
-      exitCode,
-      ended: whatEnded(outcomes, window, world),
-    };
+    const ended = whatEnded(outcomes, window, world);
+    const endedAt = world.clock.now();
+    const backups = ended === "window" ? await listInPassing(archive, world) : [];
+    const overdue = ended === "window" ? overdueSteps(plan, outcomes, backups, endedAt) : [];
+    return { plan, outcomes, startedAt, endedAt, exitCode, ended, overdue };
   } finally {
     await archive.close();
   }
@@ -162,6 +166,12 @@ async function carryOut(setting: Setting, { window, pending, progress }: Watchin
 function whatEnded(outcomes: OffsiteOutcomes, window: WatchedWindow, { signal }: World): OffsiteReport["ended"] {
   if (signal.aborted) return "signal";
   return window.hasClosed() && [...outcomes.values()].some(({ state }) => state === "cancelled") ? "window" : null;
+}
+
+/** What is in the archive, if it says so at once: the window has closed. */
+async function listInPassing(archive: Archive, { signal }: World): Promise<readonly Backup[]> {
+  const [listed] = await Promise.allSettled([archive.list(AbortSignal.any([signal, AbortSignal.timeout(LIST_MS)]))]);
+  return listed.status === "fulfilled" ? listed.value : [];
 }
 
 /** Looks at the servers whose workloads are named, and decides what is done with them. */

@@ -120,4 +120,6 @@ export type OffsiteReport = {
   readonly exitCode: number;
   /** What ended the run before its end: the maintenance window that closed, or a signal. Null where nothing did. */
   readonly ended: "window" | "signal" | null;
+  /** Where a window ended it: what has had no whole backup for too long. */
+  readonly overdue: readonly BackUpStep[];
 };

@@ -1,4 +1,5 @@
 import type { BackUpStep, OffsiteOutcome, OffsiteReport, OffsiteStep } from "../model/offsite-plan.ts";
+import { subjectId } from "../model/reading.ts";
 import { DAY_MS, type EpochMs, rfc3339 } from "../model/time.ts";
 import { agoText, countText, durationText, sizeText } from "./amounts.ts";
 import { errorLines } from "./error-lines.ts";
@@ -27,6 +28,7 @@ function offsiteReportJson(report: OffsiteReport): Record<string, unknown> {
     endedAt: rfc3339(endedAt),
     exitCode,
     ended: report.ended,
+    overdue: report.overdue.map(({ subject }) => subjectId(subject)),
     outcomes: plan.steps.map((step) => outcomeJson(step, outcomes.get(step.id))),
     skipped: plan.skipped,
     warnings: plan.warnings.map(({ code, what, text }) => ({ code, workload: what ?? null, text })),
@@ -99,6 +101,7 @@ function forPeople(report: OffsiteReport, look: Look): string {
     [paint(`Offsite run ${plan.run.name} of ${plan.run.owner}`, "bold", look)],
     ...(backUps.length === 0 ? [] : [[tableText(columnsFor(report, look), backUps).trimEnd()]]),
     ...(troubles.length === 0 ? [] : [[paint("Not done", "bold", look), ...troubles]]),
+    ...overdueLines(report, look),
     ...offsiteNotices(plan, look),
     ...plan.steps.flatMap((step) => tidyLines(step, outcomes.get(step.id), report.endedAt)),
     [summary(report)],
@@ -144,6 +147,13 @@ function troubleLines(step: OffsiteStep, { outcomes, ended }: OffsiteReport, loo
   const why =
     ended === "window" ? "the maintenance window closed before; the next run goes on" : "the run was ended before";
   return hanging("  ", `${name}: ${why}`, look);
+}
+
+function overdueLines({ overdue }: OffsiteReport, look: Look): string[][] {
+  if (overdue.length === 0) return [];
+  const names = overdue.map(({ subject }) => subjectLabel(subject)).join(", ");
+  const text = `No whole backup for more than a week: ${names}. The window is too short for all that is chosen`;
+  return [[paint("Overdue", "bold", look), ...hanging("  ", text, look)]];
 }
 
 /** Without it nothing that was removed ever frees its space. */

@@ -1,10 +1,11 @@
 import { once } from "node:events";
+import { createServer } from "node:http";
 import { setTimeout } from "node:timers/promises";
-import { beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import { workloadLockName } from "../../src/cli/workload-locks.ts";
 import type { MaintenanceWindow } from "../../src/model/offsite.ts";
 import type { Clock } from "../../src/model/ports.ts";
-import { HOUR_MS } from "../../src/model/time.ts";
+import { DAY_MS, HOUR_MS } from "../../src/model/time.ts";
 import { type FakeKopia, fakeKopia } from "../fakes/kopia/fake-kopia.ts";
 import { memoryServers } from "../fakes/memory-servers/memory-servers.ts";
 import { type MemoryReader, memoryReader } from "../fakes/reader/memory-reader.ts";
@@ -224,6 +225,18 @@ describe("iab offsite run ends with", () => {
   });
 });
 
+/** The record of a whole backup, as Kopia lists it. */
+function backupOf(workload: string, at: number): FakeKopia["backups"][number] {
+  const time = new Date(at).toISOString();
+  return {
+    id: "0".repeat(32),
+    source: { host: "host1", userName: "iab", path: "/config" },
+    ...{ description: "", startTime: time, endTime: time, content: "" },
+    tags: { "tag:workload": workload, "tag:host": "prod", "tag:role": "config" },
+    rootEntry: { obj: "k1", summ: { size: 1, files: 1, numFailed: 0 } },
+  };
+}
+
 /** A clock that stands until it strikes, and is an hour on then. */
 function strikingClock(start: number): Clock & { strike(): void } {
   const struck = new AbortController();
@@ -258,6 +271,26 @@ describe("iab offsite run whose window closes meanwhile", () => {
     expect(kopia.backups.at(-1)).toMatchObject({ incomplete: "canceled", content: "the web" });
     expect([...reader.held, ...reader.open]).toEqual([]);
     expect(await world.locks.ask("offsite run of iab@host1")).toBeUndefined();
+  });
+
+  test("is no failure for Healthchecks, unless a workload is not reached for more than a week", async () => {
+    const pings: (string | undefined)[] = [];
+    const service = createServer((request, response) => {
+      pings.push(request.url?.replace(/\?.*/, ""));
+      response.end();
+    }).listen(0, "127.0.0.1");
+    onTestFinished(() => void service.close());
+    await once(service, "listening");
+    const address = service.address();
+    const port = typeof address === "object" ? address?.port : 0;
+    const told = { ...part, healthchecks_url: `http://127.0.0.1:${port}/check` };
+    const first = await offsite(["run", "-f", "json"], { offsite: told, clock });
+    expect([first.exitCode, JSON.parse(first.stdout).overdue]).toEqual([75, []]);
+    kopia.backups.splice(0, kopia.backups.length, backupOf("default/web1", NOON - 8 * DAY_MS));
+    clock = strikingClock(NOON);
+    const second = await offsite(["run", "-f", "json"], { offsite: told, clock });
+    expect([second.exitCode, JSON.parse(second.stdout).overdue]).toEqual([75, ["default/web1"]]);
+    expect(pings).toEqual(["/check/start", "/check/0", "/check/start", "/check/3"]);
   });
 
   test("ends with 3 where something failed before, which is to be heard of", async () => {
