@@ -1,4 +1,4 @@
-import { Agent, request } from "node:http";
+import { request } from "node:http";
 import { z } from "zod";
 import type { Daemon } from "./lab.ts";
 
@@ -11,8 +11,6 @@ const Envelope = z.object({
   metadata: z.unknown(),
 });
 const Operation = z.object({ status_code: z.number(), err: z.string().default("") });
-
-const agent = new Agent({ keepAlive: true });
 
 /** A refusal of the daemon, with the HTTP status that it names. */
 class LabRefusal extends Error {
@@ -57,7 +55,8 @@ async function exchange(daemon: Daemon, method: string, path: string, body?: unk
 function send(daemon: Daemon, method: string, path: string, body: unknown): Promise<string> {
   return new Promise((resolve, reject) => {
     const headers = body === undefined ? {} : { "content-type": "application/json" };
-    const sent = request({ socketPath: daemon.socket, method, path, headers, agent }, (response) => {
+    // A connection of its own: one that is kept may be closed by its other end just when it is used again.
+    const sent = request({ socketPath: daemon.socket, method, path, headers, agent: false }, (response) => {
       const parts: Buffer[] = [];
       response.on("data", (part: Buffer) => parts.push(part));
       response.on("end", () => resolve(Buffer.concat(parts).toString("utf8")));
