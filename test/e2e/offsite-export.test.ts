@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import type { InstanceUnit, Unit, VolumeUnit } from "../../src/model/unit.ts";
 import { PASSWORD } from "../contract/kopia-lab.ts";
+import { writeBytes } from "../lab/content.ts";
 import { call } from "../lab/daemon-api.ts";
 import { createTinyPool, deletePool } from "../lab/faults.ts";
 import { GENERATIONS, type LabDaemon, openLab } from "../lab/lab.ts";
@@ -54,6 +55,7 @@ describe.each(GENERATIONS)("offsite by export on Incus %s", (generation) => {
       pool: "local",
       seed: "d",
       contentType: "block",
+      config: { size: "96MiB" },
     });
     await attribute(source, join(await contentPath(source, unit("running")), "data", "common"));
     await startInstance(source, unit("running") as InstanceUnit);
@@ -210,12 +212,15 @@ describe.each(GENERATIONS)("offsite by export on Incus %s", (generation) => {
   test("a restore that the pool has no room for is refused before anything is sent", async () => {
     const { project } = scratch;
     const pool = `tiny-${project}`;
-    await createTinyPool(source, pool, 128);
-    const filling = await createVolume(source, { project, pool, name: "filling", seed: "x", sizeBytes: 90_000_000 });
+    await createTinyPool(source, pool);
+    const filling = await createVolume(source, { project, pool, name: "filling" });
+    const file = join(await contentPath(source, filling), "file");
+    // A small btrfs pool is full long before its server says so: 75 MiB seem to be left.
+    await expect(writeBytes(file, "filling", 300_000_000, 0)).rejects.toThrow("ENOSPC");
     const to = ["--to-incus", `${project}/${pool}/again`, "--pool", pool];
     expect(await site.iab(["offsite", "restore", await newest("disk"), ...to])).toMatchObject({
       exitCode: 5,
-      stderr: expect.stringMatching(/it takes 65 MiB, and the pool .* has \d+ MiB left[\s\S]*--ignore-space/),
+      stderr: expect.stringMatching(/it takes 97 MiB, and the pool .* has \d+ MiB left[\s\S]*--ignore-space/),
     });
     const listed = await call(source, "GET", `/1.0/storage-pools/${pool}/volumes/custom?project=${project}`);
     expect(JSON.stringify(listed)).not.toContain("again");
