@@ -5,11 +5,13 @@ import { jobsOf } from "../config/jobs-of.ts";
 import { looseEnds } from "../config/loose-ends.ts";
 import { actOn } from "../execute/act-on.ts";
 import { executePlan } from "../execute/execute-plan.ts";
+import { awaitRest, REST_MS } from "../inventory/await-rest.ts";
 import { survey } from "../inventory/survey.ts";
 import type { Report } from "../model/outcome.ts";
 import type { Plan } from "../model/plan.ts";
 import type { Servers } from "../model/ports.ts";
 import type { EpochMs } from "../model/time.ts";
+import { type Unit, unitId } from "../model/unit.ts";
 import { makePlan } from "../plan/make-plan.ts";
 import { narrowPlan } from "../plan/narrow-plan.ts";
 import { runName } from "../plan/run-name.ts";
@@ -83,7 +85,7 @@ function also(name: string, names: readonly string[]): string[] {
 async function plan(args: PlanArgs, context: Context): Promise<number> {
   const startedAt = context.world.clock.now();
   return withConfiguredServers(context, async (config, servers) => {
-    const { whole } = await decide(config, servers, startedAt, args, context);
+    const { whole } = await decide(config, servers, { startedAt, patienceMs: 0 }, args, context);
     printPlan(whole, context);
     return exitCodeOfPlan(whole, args);
   });
@@ -115,7 +117,7 @@ async function carryOut(config: Config, servers: Servers, args: RunArgs, context
   const { world } = context;
   const { clock } = world;
   const startedAt = clock.now();
-  const { whole, withoutPruning } = await decide(config, servers, startedAt, args, context);
+  const { whole, withoutPruning } = await decide(config, servers, { startedAt, patienceMs: REST_MS }, args, context);
   return withWorkloads(args.dryRunPrune ? withoutPruning() : whole, config, world, async (decided) => {
     const { outcomes, exitCode } = await execute(decided, config, servers, args, context);
     const report = { plan: decided, outcomes, startedAt, endedAt: clock.now(), exitCode };
@@ -139,12 +141,16 @@ type Decided = { readonly whole: Plan; readonly withoutPruning: () => Plan };
 async function decide(
   config: Config,
   servers: Servers,
-  now: EpochMs,
+  { startedAt: now, patienceMs }: { readonly startedAt: EpochMs; readonly patienceMs: number },
   { iOSfix: iosFix, adopt, reseed, workloads }: PlanArgs,
   { world }: Context,
 ): Promise<Decided> {
   const jobs = jobsOf(config, { iosFix });
-  const state = await survey(jobs, servers, world.signal);
+  const { clock, log, signal } = world;
+  const onWait = (units: readonly Unit[]) => log.info("target.busy", { units: units.map(unitId) });
+  const busy = await awaitRest(jobs, servers.target, { clock, patienceMs, onWait }, signal);
+  const surveyed = await survey(jobs, servers, signal);
+  const state = { ...surveyed, target: { ...surveyed.target, busy } };
   const orders = { now, run: runName(state, now), iosFix, adopt, reseed };
   const narrowed = (plan: Plan) => narrowPlan(withLooseEnds(plan, config), workloads);
   return {

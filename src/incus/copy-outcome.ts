@@ -8,6 +8,7 @@ import { isBusy } from "./listing.ts";
 import type { Ended } from "./operations.ts";
 
 const BUSY_EVERY_MS = SECOND_MS;
+const TAKING_BACK_MS = 3 * SECOND_MS;
 
 /** Nothing if both servers call it a success; else why not, in the words of both. */
 export async function throwUnlessDone(
@@ -36,6 +37,8 @@ export async function throwUnlessDone(
 async function isThere(target: End, copy: Copy, clock: Clock, signal: AbortSignal): Promise<boolean> {
   // What is half done shows objects that do not last.
   while (await isBusy(target.connection, copy.target, signal)) await clock.sleep(BUSY_EVERY_MS, signal);
+  // Incus 7.0 takes back what has failed when its operation is over already.
+  await clock.sleep(TAKING_BACK_MS, signal);
   const there = new Set((await target.snapshots(copy.target, signal)).map(({ name }) => name));
   // Where the plan leaves open what is sent, its proof is all that can be held against it.
   return (copy.sends ?? []).every((name) => there.has(name));

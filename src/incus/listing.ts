@@ -193,16 +193,18 @@ export async function exists(connection: Connection, unit: Unit, signal: AbortSi
 
 /** Whether the server works on a unit: a transfer, a snapshot, a change of state. */
 export async function isBusy(connection: Connection, unit: Unit, signal: AbortSignal): Promise<boolean> {
+  return (await listBusy(connection, signal)).some((other) => unitId(other) === unitId(unit));
+}
+
+/** The units that the server works on. */
+export async function listBusy(connection: Connection, signal: AbortSignal): Promise<readonly Unit[]> {
   const query = { ...WITH_FIELDS, ...EVERYWHERE };
   const byStatus = await read(connection, "/1.0/operations", query, OperationsSchema, signal);
   const running = Object.values(byStatus)
     .flatMap((list) => list ?? [])
     .filter(({ status_code }) => status_code < 200);
   const touched = running.flatMap(({ resources }) => Object.values(resources ?? {})).flatMap((list) => list ?? []);
-  return touched.some((address) => {
-    const other = unitAt(address);
-    return other !== undefined && unitId(other) === unitId(unit);
-  });
+  return touched.map(unitAt).filter((unit) => unit !== undefined);
 }
 
 /**

@@ -19,8 +19,8 @@ export type RelayOptions = {
 
 const TELL_EVERY_MS = SECOND_MS / 2;
 
-/** How long a target that is cut off from the data gets to say how it ended. */
-const LAST_WORD_MS = 15 * SECOND_MS;
+/** How long an instance's target that is cut off from the data gets to say how it ended; not each one notices that it is. */
+const LAST_WORD_MS = 5 * SECOND_MS;
 
 /** The agent stands between the servers, which need not reach each other, and passes on what each says to the other. */
 export async function relay(ends: Ends, copy: Copy, options: RelayOptions, signal: AbortSignal): Promise<Copied> {
@@ -35,10 +35,13 @@ export async function relay(ends: Ends, copy: Copy, options: RelayOptions, signa
   const { running, sockets } = await openRelay(ends, copy, clock, signal);
   const talk = overhear(history.control, size);
   const cut = AbortSignal.any([either, over.signal]);
+  // A volume's target has nothing to say that its snapshots do not show.
+  const isHeard = copy.kind === "instance";
+  const control = { ...sockets.control, ...talk.inspects, meter: counter.meter };
   const passing = Promise.all(
     [
       pump({ ...sockets.fs, ...history.fs, meter: counter.meter }, cut),
-      pump({ ...sockets.control, ...talk.inspects, meter: counter.meter, ending: either }, over.signal),
+      isHeard ? pump({ ...control, ending: either }, over.signal) : pump(control, cut),
     ].map((channel) => channel.catch((reason) => refused.abort(reason))),
   );
   const letGo = async () => {

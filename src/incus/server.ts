@@ -57,6 +57,7 @@ export function openServer(options: ServerOptions): IncusServer {
     rootConfig: (volume, signal) => readRootConfig(connection, volume, signal),
     halfSnapshots: (volume, signal) => listHalfSnapshots(connection, volume, signal),
     config: (unit, signal) => listing.readConfig(connection, unit, signal),
+    busy: (signal) => listing.listBusy(connection, signal),
     isBusy: (unit, signal) => listing.isBusy(connection, unit, signal),
     ...changesVia(via),
     ...unitFilesVia(via, facts),

@@ -162,14 +162,14 @@ export type ServerReader = {
   describe(unit: Unit, signal: AbortSignal): Promise<Readonly<Record<string, unknown>>>;
   /** About what sending a unit with all its snapshots comes to, in bytes; undefined where the server cannot tell. */
   usage(unit: Unit, signal: AbortSignal): Promise<number | undefined>;
-  /** The configuration of an instance's root volume; undefined if there is none. */
+  /** Of an instance's root volume: its configuration, undefined if there is none, and snapshots the instance knows not. */
   rootConfig(volume: RootVolume, signal: AbortSignal): Promise<Config | undefined>;
-  /** Names of snapshots that the server keeps of an instance's root volume and the instance does not list. */
   halfSnapshots(volume: RootVolume, signal: AbortSignal): Promise<readonly string[]>;
   /** One unit's own configuration as it is now; undefined if there is no such unit. */
   config(unit: Unit, signal: AbortSignal): Promise<Config | undefined>;
-  /** Whether the server is at work on the unit: a change of its state, a transfer, a snapshot. */
+  /** Whether the server is at work on the unit, or on which: a change of its state, a transfer, a snapshot. */
   isBusy(unit: Unit, signal: AbortSignal): Promise<boolean>;
+  busy(signal: AbortSignal): Promise<readonly Unit[]>;
 };
 
 export type StateChange = "start" | "stop" | "freeze" | "unfreeze";

@@ -1,6 +1,6 @@
 import type { Snapshot } from "./snapshot.ts";
 import type { EpochMs } from "./time.ts";
-import type { InstanceUnit, VolumeUnit } from "./unit.ts";
+import type { InstanceUnit, Unit, VolumeUnit } from "./unit.ts";
 
 /** What a server can do, by its extensions and, where it has none for it, by its version. */
 export type Capabilities = {
@@ -122,6 +122,8 @@ export type ServerState = {
   readonly profiles: readonly Profile[];
   readonly instances: readonly Instance[];
   readonly volumes: readonly Volume[];
+  /** What it was still at work on: all that is said of these may not last. */
+  readonly busy?: readonly Unit[];
 };
 
 /** What plans are made of: both servers as they are at one moment. */

@@ -3,13 +3,14 @@ import { MARKS } from "../model/marks.ts";
 import type { Removal } from "../model/plan.ts";
 import { isOwnSnapshotName, type Snapshot } from "../model/snapshot.ts";
 import type { Capabilities, Workload } from "../model/state.ts";
-import { unitLabel } from "../model/unit.ts";
+import { unitId, unitLabel } from "../model/unit.ts";
 import { type Comparison, compareSnapshots } from "./compare-snapshots.ts";
 import { freshCopiesOf } from "./fresh-name.ts";
 import { halfInTheWay, halfRefusal, halvesOf, NO_HALVES } from "./half-snapshots.ts";
 import type { StateIndex } from "./index-state.ts";
 import { isIso, isoRoute } from "./iso-image.ts";
 import {
+  beingWorkedOn,
   freshHint,
   isRecreated,
   ownChanges,
@@ -127,6 +128,7 @@ function impossibility(pair: Pair, pool: string, { index, orders }: RouteContext
       why: `the source has a snapshot ${orders.run} already`,
       hint: "Another run began in the same second; start again",
     };
+  if (target.busy.has(unitId(job.target))) return beingWorkedOn(pair);
   if (!target.projects.has(job.target.project)) return { why: `${host} has no project ${job.target.project}${hidden}` };
   if (pair.replica === undefined && !target.drivers.has(pool))
     return {

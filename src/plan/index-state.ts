@@ -19,6 +19,8 @@ export type ServerIndex = {
   readonly facts: ServerFacts;
   readonly instances: ReadonlyMap<string, Instance>;
   readonly volumes: ReadonlyMap<string, Volume>;
+  /** The ids of what it is at work on. */
+  readonly busy: ReadonlySet<string>;
   /** The driver of each pool. */
   readonly drivers: ReadonlyMap<string, string>;
   readonly projects: ReadonlyMap<string, Project>;
@@ -38,6 +40,7 @@ function indexServer(server: ServerState): ServerIndex {
     facts: server.facts,
     instances: byId(server.instances.filter(isNotPassing)),
     volumes: byId(server.volumes.filter(isNotPassing)),
+    busy: new Set((server.busy ?? []).map(unitId)),
     drivers: new Map(server.pools.map(({ name, driver }) => [name, driver])),
     projects: new Map(server.projects.map((project) => [project.name, project])),
     networks: new Map(server.networks.map((network) => [keyOf(network), network])),

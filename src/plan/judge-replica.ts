@@ -70,6 +70,12 @@ export function freshHint({ job }: Pair): string {
   return `For a fresh copy that replaces it once it is complete: iab run --reseed ${unitLabel(job.source)}`;
 }
 
+/** Why nothing can be told of a replica: what its server has not ended yet may still change all of it. */
+export function beingWorkedOn({ job }: Pair): Refusal {
+  const why = `the target is at work on its replica ${unitLabel(job.target)}`;
+  return { why, hint: "The next run takes it. `incus operation list` on the target shows what it is" };
+}
+
 /** Why a replica cannot be written to as it is now, whosever it is. */
 export function unusable(pair: Pair, replica: Workload, { target }: StateIndex): Refusal | undefined {
   if (replica.kind === "instance") return instanceUnusable(pair, replica);

@@ -318,3 +318,13 @@ for (const { name, source, seed, why } of impossible) {
     });
   });
 }
+
+test("makePlan() tells nothing of a replica that the target is at work on, new or old", () => {
+  const web1 = instance("web1", { snapshots: [own(24)] });
+  const busy = [{ kind: "instance", project: "default", name: "web1" }] as const;
+  for (const instances of [[], [replicaOf(web1)]]) {
+    const made = plan([job("web1")], stateOf({ instances: [web1] }, { instances, busy }));
+    expect(made.steps).toEqual([]);
+    expect(made.skipped).toMatchObject([{ failed: true, why: "the target is at work on its replica web1" }]);
+  }
+});

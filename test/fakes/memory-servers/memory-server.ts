@@ -127,6 +127,13 @@ export class MemoryServer {
       rootConfig: ({ unit }, signal) => read("rootConfig", unit, () => this.get(unit).rootConfig, signal),
       halfSnapshots: ({ unit }, signal) => read("halfSnapshots", unit, () => [...this.get(unit).halves], signal),
       config: (unit, signal) => read("config", unit, () => this.units.get(unitId(unit))?.config, signal),
+      busy: (signal) =>
+        read(
+          "busy",
+          undefined,
+          () => [...this.units.values()].flatMap((each) => (each.busy ? [each.unit] : [])),
+          signal,
+        ),
       isBusy: (unit, signal) => read("isBusy", unit, () => this.get(unit).busy, signal),
       createSnapshot: (unit, name, signal) =>
         call("createSnapshot", unit, name, () => this.snapshot(unit, name), signal),
