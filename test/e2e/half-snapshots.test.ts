@@ -68,8 +68,10 @@ describe.each(GENERATIONS)("Incus %s: a copy that loses its source after the las
     return lab.servers.target.halfSnapshots({ unit, type: "container", pool: target.pools[driver] }, never);
   }
 
-  test.each(DRIVERS)("a relay on %s that is given up then leaves no half of a snapshot", async (driver) => {
-    const box = await create(`given-up-${driver}`, driver);
+  test("a relay that is given up then leaves no half of a snapshot", async () => {
+    // Where the target is at work for longest between the data and its word.
+    const driver = "btrfs";
+    const box = await create("given-up", driver);
     const copy = copyOf(box, driver);
     await snapshot(box);
     await lab.servers.copy(copy, () => {}, never);
