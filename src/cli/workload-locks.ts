@@ -15,7 +15,7 @@ export function workloadLockName(serverUrl: string, unit: Unit): string {
 const PATIENCE_MS = 2 * MINUTE_MS;
 
 /**
- * Works with the locks of all workloads of a plan, on both sides. Those that an offsite run reads are left out, with all
+ * Works with the locks of all workloads of a plan, on both sides. Those that another run is at work on are left out, with all
  * that cannot be done without them.
  */
 export async function withWorkloads<T>(
@@ -32,7 +32,7 @@ export async function withWorkloads<T>(
       const take = () => world.locks.take(name, () => "");
       const [taken] = await Promise.allSettled([awaitLock(workload, take, { ...world, giveUpAt }, world.signal)]);
       if (taken.status === "fulfilled") locks.push(taken.value);
-      else if (isHeld(taken.reason)) return void busy.push(leftOut(workload, "an offsite run is reading it"));
+      else if (isHeld(taken.reason)) return void busy.push(leftOut(workload, "another run of iab is at work on it"));
       else throw taken.reason;
     }
   };
@@ -90,7 +90,7 @@ function without(busy: readonly Skipped[], plan: Plan): Plan {
     const left = new Set(steps.map(({ id }) => id));
     const torn = steps.find(({ needs }) => needs.some((id) => !left.has(id)));
     if (torn === undefined) return { ...plan, steps, skipped: [...plan.skipped, ...skipped] };
-    skipped.push(leftOut(torn.workload, "it needs a workload that an offsite run is reading"));
+    skipped.push(leftOut(torn.workload, "it needs a workload that another run of iab is at work on"));
   }
 }
 
