@@ -104,6 +104,8 @@ export type Found = {
 export type Disks = {
   /** Undefined where there is nothing. */
   look(path: string): Promise<Found | undefined>;
+  /** Where a path leads, links and all; undefined where there is nothing. */
+  target(path: string): Promise<string | undefined>;
   isBtrfs(path: string): Promise<boolean>;
   /** Removes a folder that is empty; any other stays, be it full, in use or not there. */
   removeEmpty(folder: string): Promise<void>;

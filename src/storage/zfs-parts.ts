@@ -82,23 +82,26 @@ async function cloneOne(id: string, { dataset, part }: ZfsPlace, opener: Opener,
   const name = `${dirname(volume)}/${PREFIX}${mark.run}-${nextNumber()}`;
   const undo = () => zfs.remove({ name, kind: "clone" }, AbortSignal.timeout(UNDO_MS));
   await zfs.clone(snapshotOf(volume, mark.run), name, mark, signal);
-  const path = `/dev/zvol/${name}`;
-  try {
-    await waitFor(path, id, opener, signal);
-  } catch (cause) {
+  const path = await deviceOf(name, id, opener, signal).catch(async (cause) => {
     await undo();
     throw cause;
-  }
+  });
   const bytes = (reading: AbortSignal) => blockBytes({ path, sizeBytes, what: id }, disks, reading);
   return { part: { kind: "stream", role: "block", name: part, fileName: "disk.img", sizeBytes, bytes }, undo };
 }
 
-/** udev makes the device's name some time after the volume. */
-async function waitFor(path: string, id: string, { clock, tools }: Opener, signal: AbortSignal): Promise<void> {
+/**
+ * The device of a volume. udev makes a name for it some time after the volume, and may take that away and make it again
+ * while it clears up after another that had the same number; the device itself stays.
+ */
+async function deviceOf(volume: string, id: string, { clock, tools }: Opener, signal: AbortSignal): Promise<string> {
+  const name = `/dev/zvol/${volume}`;
   const until = clock.now() + DEVICE_MS;
-  while ((await tools.disks.look(path)) === undefined) {
+  for (;;) {
+    const device = await tools.disks.target(name);
+    if (device !== undefined) return device;
     if (clock.now() >= until) {
-      throw new AgentError("storage.unusable", `Cannot read ${id}: its device ${path} does not appear`, {
+      throw new AgentError("storage.unusable", `Cannot read ${id}: its device ${name} does not appear`, {
         hint: "in a container there are no devices of volumes: run it on the host, or read with export",
       });
     }

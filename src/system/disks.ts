@@ -1,5 +1,5 @@
 import { createReadStream } from "node:fs";
-import { lstat, rmdir, statfs } from "node:fs/promises";
+import { lstat, realpath, rmdir, statfs } from "node:fs/promises";
 import { AgentError } from "../model/errors.ts";
 import type { Disks, Found } from "../model/ports.ts";
 
@@ -13,7 +13,16 @@ export const systemDisks: Disks = {
       const facts = await lstat(path);
       return { kind: kindOf(facts), inode: facts.ino, sizeBytes: facts.size };
     } catch (cause) {
-      if (["ENOENT", "ENOTDIR"].includes(codeOf(cause) ?? "")) return undefined;
+      if (isMissing(cause)) return undefined;
+      throw unusable("look at", path, cause);
+    }
+  },
+
+  target: async (path) => {
+    try {
+      return await realpath(path);
+    } catch (cause) {
+      if (isMissing(cause)) return undefined;
       throw unusable("look at", path, cause);
     }
   },
@@ -56,6 +65,10 @@ function kindOf(facts: Awaited<ReturnType<typeof lstat>>): Found["kind"] {
 function unusable(verb: string, path: string, cause: unknown): AgentError {
   const why = codeOf(cause) ?? "for an unknown reason";
   return new AgentError("storage.unusable", `Cannot ${verb} ${path}: ${why}`, { cause });
+}
+
+function isMissing(cause: unknown): boolean {
+  return ["ENOENT", "ENOTDIR"].includes(codeOf(cause) ?? "");
 }
 
 function codeOf(error: unknown): string | undefined {

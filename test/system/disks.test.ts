@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
@@ -53,6 +53,16 @@ test("bytes() gives all of a file, ends with its signal, and names what cannot b
     code: "storage.unusable",
     message: expect.stringMatching(/none: ENOENT$/),
   });
+});
+
+test("target() is where a link leads, and nothing where that is not there", async () => {
+  const folder = scratch();
+  writeFileSync(join(folder, "file"), "");
+  symlinkSync("file", join(folder, "link"));
+  symlinkSync("none", join(folder, "broken"));
+  expect(await systemDisks.target(join(folder, "link"))).toBe(realpathSync(join(folder, "file")));
+  expect(await systemDisks.target(join(folder, "broken"))).toBeUndefined();
+  expect(await systemDisks.target(join(folder, "file", "below"))).toBeUndefined();
 });
 
 test("isBtrfs() is false of what is none", async () => {

@@ -123,7 +123,7 @@ describe.each(GENERATIONS)("offsite backups from ZFS, Incus %s", (generation) =>
     const folder = `${HOME}/${basename(site.folder)}`;
     const environment = `HOME=${HOME} IAB_KOPIA=${HOME}/kopia`;
     const text = await inGuest(
-      `cd ${HOME} && ${environment} node iab.mjs ${words} --config ${folder}/config.json 2>${HOME}/stderr; echo; echo $?`,
+      `cd ${HOME} && ${environment} node iab.mjs ${words} --config ${folder}/config.json 2>${HOME}/stderr; code=$?; echo; echo $code`,
       signal,
     );
     const lines = text.trimEnd().split("\n");
@@ -231,11 +231,12 @@ describe.each(GENERATIONS)("offsite backups from ZFS, Incus %s", (generation) =>
       run: { owner: "root@zfs-test", name: `offsite-test-${number}` },
       killAt,
     };
-    const text = await inGuest(`node ${HOME}/storage-holder.mjs '${JSON.stringify(orders)}'; echo; echo $?`, signal);
-    const [report = "", code] = text.trim().split("\n").slice(-2);
-    if (text.trim() === "137") return undefined;
-    expect(code, text).toBe("0");
-    return Ended.parse(JSON.parse(report));
+    const holder = `node ${HOME}/storage-holder.mjs '${JSON.stringify(orders)}' 2>${HOME}/stderr`;
+    const lines = (await inGuest(`${holder}; code=$?; echo; echo $code`, signal)).trimEnd().split("\n");
+    const code = lines.pop();
+    if (code === "137") return undefined;
+    expect(code, await inGuest(`cat ${HOME}/stderr`, signal)).toBe("0");
+    return Ended.parse(JSON.parse(lines.join("")));
   }
 
   test("Incus restores and deletes everything afterwards", async ({ signal }) => {

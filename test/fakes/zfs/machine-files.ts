@@ -4,13 +4,16 @@ import type { Disks, Files } from "../../../src/model/ports.ts";
 import { memoryWorld } from "../world/memory-world.ts";
 import type { ZfsState } from "./state.ts";
 
+/** Where udev puts the names of volumes, and where they lead. */
+const NAMES = "/dev/zvol/";
+const DEVICES = "/dev/zd/";
+
 type Effect = <T>(work: () => T) => Promise<T>;
 
 /** What the agent sees of the machine's files: its processes, what is mounted, the devices of volumes, its own folders. */
 export function machineFiles(state: ZfsState, effect: Effect): { files: Files; disks: Disks } {
-  const isDevice = (path: string) => !state.withoutDevice.is && volumeAt(path) !== undefined;
-  const volumeAt = (path: string) => {
-    const volume = state.datasets.get(path.replace("/dev/zvol/", ""));
+  const volumeAt = (path: string, folder: string) => {
+    const volume = state.datasets.get(path.replace(folder, ""));
     return volume?.type === "volume" && volume.volmode === "dev" ? volume : undefined;
   };
   const files: Files = {
@@ -31,7 +34,11 @@ export function machineFiles(state: ZfsState, effect: Effect): { files: Files; d
       }),
   };
   const disks: Disks = {
-    look: async (path) => (isDevice(path) ? { kind: "link", inode: 1, sizeBytes: 0 } : undefined),
+    look: async () => undefined,
+    target: async (path) => {
+      const hasDevice = !state.withoutDevice.is && volumeAt(path, NAMES) !== undefined;
+      return hasDevice ? path.replace(NAMES, DEVICES) : undefined;
+    },
     isBtrfs: async () => false,
     removeEmpty: (folder) =>
       effect(() => {
@@ -39,7 +46,7 @@ export function machineFiles(state: ZfsState, effect: Effect): { files: Files; d
         if (!isFull && !state.mounts.some(({ path }) => path === folder)) state.folders.delete(folder);
       }),
     bytes: async function* (path) {
-      yield new TextEncoder().encode(volumeAt(path)?.content);
+      yield new TextEncoder().encode(volumeAt(path, DEVICES)?.content);
     },
   };
   return { files, disks };
