@@ -57,7 +57,7 @@ export async function ownSnapshotNames(daemon: LabDaemon, unit: Unit): Promise<s
 }
 
 /** The configuration of a unit, with its status. */
-export async function factsOf(daemon: LabDaemon, unit: Unit): Promise<z.infer<typeof Facts>> {
+export async function factsOf(daemon: Daemon, unit: Unit): Promise<z.infer<typeof Facts>> {
   return Facts.parse(await call(daemon, "GET", addressOf(unit)));
 }
 
