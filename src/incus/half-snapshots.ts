@@ -37,6 +37,7 @@ export async function listHalfSnapshots(
 ): Promise<readonly string[]> {
   // In this order: what is being made comes the other way round, and is no half.
   const kept = await namesOfVolume(connection, volume, signal);
+  if (kept.length === 0) return [];
   const known = new Set((await listSnapshots(connection, volume.unit, signal)).map(({ name }) => name));
   return kept.filter((name) => !known.has(name));
 }

@@ -91,6 +91,9 @@ export function changeSuite(at: () => Stage): void {
     expect((await servers.source.instance(unit, signal))?.config).not.toHaveProperty(["user.iab.kept"]);
     const elsewhere = { ...root, unit: { ...unit, name: "missing" } };
     expect(await servers.source.rootConfig(elsewhere, signal)).toBeUndefined();
+    await servers.source.createSnapshot(unit, "s1", signal);
+    expect(await servers.source.halfSnapshots(root, signal)).toEqual([]);
+    expect(await servers.source.halfSnapshots(elsewhere, signal)).toEqual([]);
     await expect(servers.source.patchRootConfig(elsewhere, { "user.x": "" }, signal)).rejects.toMatchObject({
       status: 404,
     });

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { unitId } from "../../src/model/unit.ts";
 import { fresh, inProject, pathOf, type Stage } from "./stage.ts";
 
 const MOMENT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z$/;
@@ -207,6 +208,7 @@ export function listingSuite(at: () => Stage): void {
     expect(await servers.source.isBusy(unit, signal)).toBe(false);
     const sent = await raw.source.call("POST", pathOf(unit), { migration: true, live: false });
     expect(await servers.source.isBusy(unit, signal)).toBe(true);
+    expect((await servers.source.busy(signal)).map(unitId)).toContain(unitId(unit));
     expect((await raw.source.call("DELETE", sent.body.operation)).status).toBe(200);
     await raw.source.endOf(sent);
     await expect.poll(() => servers.source.isBusy(unit, signal)).toBe(false);

@@ -49,6 +49,7 @@ export function restrictedSuite(at: () => Stage): void {
     const root = { unit, type: "container", pool: "local" } as const;
     await server.patchRootConfig(root, { "user.x": "2" }, signal);
     expect(await server.rootConfig(root, signal)).toMatchObject({ "user.x": "2" });
+    expect(await server.halfSnapshots(root, signal)).toEqual([]);
     expect((await server.instance(unit, signal))?.config["user.x"]).toBe("1");
   });
 
