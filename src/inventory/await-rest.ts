@@ -16,7 +16,7 @@ export type Patience = {
 };
 
 /**
- * Waits while the target is at work on replicas of these jobs: what an ended run has begun there may have to be taken back,
+ * Waits while the target is at work on replicas of these jobs that are instances: what an ended run has begun there may have to be taken back,
  * and what is listed meanwhile does not last. Gives those that it is still at work on when the time is over.
  */
 export async function awaitRest(
@@ -37,8 +37,12 @@ export async function awaitRest(
   }
 }
 
-/** By its name alone where the job is a glob: which of them there are is not known yet. */
-function isMeant(unit: Unit, { target }: Job): boolean {
+/**
+ * By its name alone where the job is a glob: which of them there are is not known yet. A volume's server writes nothing down
+ * before somebody has connected to it, and can be asked to begin again meanwhile.
+ */
+function isMeant(unit: Unit, { kind, target }: Job): boolean {
+  if (kind === "volume") return false;
   const pattern = isGlob(target.name) ? globPattern(target.name) : undefined;
   const name = pattern?.test(unit.name) ? unit.name : target.name;
   return unitId(unit) === unitId({ ...target, name });
