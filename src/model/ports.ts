@@ -150,7 +150,6 @@ export type ServerReader = {
   instances(signal: AbortSignal): Promise<readonly Instance[]>;
   /** `likely` are names that may be among them: some servers do not tell theirs, and answer for each one by its name. */
   pools(likely: readonly string[], signal: AbortSignal): Promise<readonly Pool[]>;
-  /** How much room a pool has; undefined where its driver does not tell. */
   space(pool: string, signal: AbortSignal): Promise<Space | undefined>;
   /** The custom volumes of the given pools. */
   volumes(pools: readonly string[], signal: AbortSignal): Promise<readonly Volume[]>;
@@ -158,8 +157,9 @@ export type ServerReader = {
   profiles(signal: AbortSignal): Promise<readonly Profile[]>;
   /** One unit's snapshots as they are now, oldest first, with sizes where the driver knows them. */
   snapshots(unit: Unit, signal: AbortSignal): Promise<readonly Snapshot[]>;
-  /** One instance as it is now; undefined if there is none. */
+  /** One instance, or a unit's own configuration, as it is now; undefined if there is none. */
   instance(unit: InstanceUnit, signal: AbortSignal): Promise<Instance | undefined>;
+  config(unit: Unit, signal: AbortSignal): Promise<Config | undefined>;
   /** All that the server says of a unit, in its own words, its snapshots and backups too. */
   describe(unit: Unit, signal: AbortSignal): Promise<Readonly<Record<string, unknown>>>;
   /** About what sending a unit with all its snapshots comes to, in bytes; undefined where the server cannot tell. */
@@ -167,8 +167,6 @@ export type ServerReader = {
   /** Of an instance's root volume: its configuration, undefined if there is none, and snapshots the instance knows not. */
   rootConfig(volume: RootVolume, signal: AbortSignal): Promise<Config | undefined>;
   halfSnapshots(volume: RootVolume, signal: AbortSignal): Promise<readonly string[]>;
-  /** One unit's own configuration as it is now; undefined if there is no such unit. */
-  config(unit: Unit, signal: AbortSignal): Promise<Config | undefined>;
   /** Whether the server is at work on the unit, or on which: a change of its state, a transfer, a snapshot. */
   isBusy(unit: Unit, signal: AbortSignal): Promise<boolean>;
   busy(signal: AbortSignal): Promise<readonly Unit[]>;
