@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { Config } from "../config/config.ts";
 import { parseConfig } from "../config/parse-config.ts";
-import { type Notices, salvageNotices } from "../config/salvage-notices.ts";
+import { salvageNotices } from "../config/salvage-notices.ts";
 import { AgentError } from "../model/errors.ts";
 import type { Notifier, World } from "../model/ports.ts";
 import type { Secret, SecretRef } from "../model/secret.ts";
@@ -11,6 +11,11 @@ import { healthchecks } from "../notify/healthchecks.ts";
 import { errorLines } from "../render/error-lines.ts";
 import { exitCodeOf } from "./exit.ts";
 import { reveal } from "./reveal.ts";
+
+type Addresses<Address> = {
+  readonly healthchecksUrl: Address | undefined;
+  readonly gotifyUrl: Address | undefined;
+};
 
 /** How a piece of work ended, and what a person should read of it. */
 export type Ended = {
@@ -32,21 +37,22 @@ export type NoticedWork = (config: Config, begin: () => Promise<void>) => Promis
  */
 export async function withNotices(text: string, of: NoticesOf, world: World, work: NoticedWork): Promise<number> {
   const run = randomUUID();
-  let notifier = notifierTo(salvageNotices(text, of), run, world);
+  let notifier: Notifier | undefined;
   let begun = false;
   const begin = async () => {
     begun = true;
-    await notifier.started(world.signal);
+    await notifier?.started(world.signal);
   };
   try {
     const config = parseConfig(text);
-    notifier = notifierTo(await noticesOf(config, of, world), run, world);
+    notifier = notifierTo(await revealed(addressesOf(config, of), world), run, world);
     const { exitCode, report, told = exitCode } = await work(config, begin);
     if (begun) await notifier.ended(told, report, deadline());
     return exitCode;
   } catch (error) {
     if (!begun && isForLater(error)) throw error;
     const report = world.signal.aborted ? `Ended by ${String(world.signal.reason)}` : errorLines(error).join("\n");
+    notifier ??= notifierTo(await revealed(salvageNotices(text, of), world), run, world);
     await notifier.ended(exitCodeOf(error, world.signal), report, deadline());
     throw error;
   }
@@ -62,11 +68,18 @@ function deadline(): AbortSignal {
   return AbortSignal.timeout(MINUTE_MS);
 }
 
-async function noticesOf(config: Config, of: NoticesOf, world: World): Promise<Notices> {
+function addressesOf(config: Config, of: NoticesOf): Addresses<SecretRef> {
   const { healthchecksUrl } = of === "run" ? config : { healthchecksUrl: config.offsite?.healthchecksUrl };
+  return { healthchecksUrl, gotifyUrl: config.gotifyUrl };
+}
+
+async function revealed(
+  { healthchecksUrl, gotifyUrl }: Addresses<SecretRef>,
+  world: World,
+): Promise<Addresses<Secret>> {
   return {
     healthchecksUrl: await addressOf(healthchecksUrl, world),
-    gotifyUrl: await addressOf(config.gotifyUrl, world),
+    gotifyUrl: await addressOf(gotifyUrl, world),
   };
 }
 
@@ -82,7 +95,7 @@ async function addressOf(ref: SecretRef | undefined, world: World): Promise<Secr
   }
 }
 
-function notifierTo({ healthchecksUrl, gotifyUrl }: Notices, run: string, { clock, log }: World): Notifier {
+function notifierTo({ healthchecksUrl, gotifyUrl }: Addresses<Secret>, run: string, { clock, log }: World): Notifier {
   const notifiers = [
     ...(healthchecksUrl === undefined ? [] : [healthchecks(healthchecksUrl, run, clock, log)]),
     ...(gotifyUrl === undefined ? [] : [gotify(gotifyUrl, clock, log)]),

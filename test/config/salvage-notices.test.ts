@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
 import { salvageNotices } from "../../src/config/salvage-notices.ts";
 
-function salvaged(text: string, of: "run" | "offsite" = "run"): (string | undefined)[] {
+function salvaged(text: string, of: "run" | "offsite" = "run"): unknown[] {
   const { healthchecksUrl, gotifyUrl } = salvageNotices(text, of);
-  return [healthchecksUrl?.reveal(), gotifyUrl?.reveal()];
+  return [healthchecksUrl, gotifyUrl].map((ref) => (ref?.kind === "value" ? ref.secret.reveal() : ref));
 }
 
 test("salvageNotices() finds the addresses in a text that is not even JSON", () => {
@@ -17,10 +17,20 @@ test("salvageNotices() of an offsite run finds the check of its own", () => {
   expect(salvaged(text, "offsite")).toEqual(["https://hc.example/2", undefined]);
 });
 
+test("salvageNotices() finds where an address is that the text does not hold", () => {
+  const text = '{"healthchecksUrl": { "file": "/etc/hc" }, "gotifyUrl": {"credential": "gotify"}, "projcets": []';
+  expect(salvaged(text)).toEqual([
+    { kind: "file", path: "/etc/hc" },
+    { kind: "credential", name: "gotify" },
+  ]);
+  expect(salvaged('"gotifyUrl": {"env": "GOTIFY"}')).toEqual([undefined, { kind: "env", name: "GOTIFY" }]);
+});
+
 const nothing = [
   "",
   "{}",
-  '{"healthchecksUrl": {"file": "/etc/hc"}, "gotifyUrl": null}',
+  '{"healthchecksUrl": {"file": 3}, "gotifyUrl": null}',
+  '{"healthchecksUrl": {"path": "/etc/hc"}, "gotifyUrl": {"env": "A", "file": "/b"}}',
   '{"healthchecksUrl": "", "gotifyUrl": "gotify.example"}',
   '{"healthchecksUrl": "file:///etc/passwd", "gotifyUrl": "https://\\x"}',
 ];
