@@ -35,13 +35,9 @@ export function parseTrustToken(text: string, who: string, now: EpochMs): TrustT
   }
   const expiresAt = moment(read.data.expires_at);
   if (expiresAt !== undefined && expiresAt <= now) {
-    throw new AgentError(
-      "trust.token",
-      `Cannot use the token for the ${who} server: it expired at ${rfc3339(expiresAt)}`,
-      {
-        hint: `Make a new one there: ${TOKEN_COMMAND}. If it should still be good, check this machine's clock`,
-      },
-    );
+    throw new AgentError("usage", `Cannot use the token for the ${who} server: it expired at ${rfc3339(expiresAt)}`, {
+      hint: `Make a new one there: ${TOKEN_COMMAND}. If it should still be good, check this machine's clock`,
+    });
   }
   const { client_name: clientName, fingerprint, addresses } = read.data;
   return { clientName, fingerprint: fingerprint.toLowerCase(), addresses, expiresAt, whole: new Secret(whole) };
@@ -71,7 +67,7 @@ function moment(text: string | undefined): EpochMs | undefined {
 }
 
 function bad(who: string, why: string): AgentError {
-  return new AgentError("trust.token", `Cannot read the token for the ${who} server: ${why}`, {
+  return new AgentError("usage", `Cannot read the token for the ${who} server: ${why}`, {
     hint: `Copy the whole line that this command prints there: ${TOKEN_COMMAND}`,
   });
 }

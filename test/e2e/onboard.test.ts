@@ -69,7 +69,7 @@ test.each(cases)(
 );
 
 test.each(GENERATIONS)(
-  "iab onboard refuses a used token on Incus %s, says so, and pins nothing",
+  "iab onboard on Incus %s refuses a used token, says so, and pins nothing, but goes on with a half-done onboarding",
   async (generation) => {
     const { source, target } = lab.incus[generation];
     const token = await makeToken(source, { name: "used-twice" });
@@ -77,7 +77,13 @@ test.each(GENERATIONS)(
     const first = world({ "/t/source": token });
     // The target has no token: the source is onboarded by then.
     expect(await iab(argv, first)).toMatchObject({ exitCode: 2 });
-    undo = [() => removeTrust(source, first.texts.get(CERTIFICATE) ?? "")];
+    undo = [source, target].map((server) => () => removeTrust(server, first.texts.get(CERTIFICATE) ?? ""));
+    // What was interrupted is continued by the same words, although its token is used up.
+    first.texts.set("/t/target", await makeToken(target, { name: "used-twice" }));
+    const rest = ["--targetToken", "@/t/target", "--bare", "--outConfig", "/etc/iab"];
+    const continued = await iab([...argv, ...rest], first);
+    expect(continued).toMatchObject({ exitCode: 0, stderr: "" });
+    expect(continued.stdout).toMatch(/source: \S+ trusts the agent already\ntarget: \S+ trusts the agent now/);
 
     const second = world({ "/t/source": token });
     const refused = await iab(argv, second);

@@ -170,7 +170,7 @@ test.each(broken)("onboardServer() refuses $name before it speaks to the server"
   const { trust, heard } = server();
   const w = world(trust);
   const refused = onboardServer({ side: "target", url: URL_A, token: text }, FOLDER, w, new AbortController().signal);
-  await expect(refused).rejects.toMatchObject({ code: "trust.token", message: expect.stringContaining(says) });
+  await expect(refused).rejects.toMatchObject({ code: "usage", message: expect.stringContaining(says) });
   await expect(refused).rejects.not.toThrow(/s3cret/);
   expect(heard).toEqual([]);
   expect(w.written).toEqual([]);
