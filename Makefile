@@ -65,7 +65,7 @@ install: build ## put the program, its units and its documents below $(DESTDIR)$
 	install -D -m 0755 dist/iab.mjs $(DESTDIR)$(PREFIX)/bin/iab
 	@for unit in iab.service iab.timer iab-offsite.service iab-offsite.timer; do \
 	  install -d $(DESTDIR)$(PREFIX)/lib/systemd/system && \
-	  sed 's|/usr/\(bin\|share\)/|$(PREFIX)/\1/|g' systemd/$$unit > $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit && \
+	  sed 's,/usr/\(bin\|share\)/,$(PREFIX)/\1/,g' systemd/$$unit > $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit && \
 	  chmod 0644 $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit || exit 1; done
 	install -D -m 0644 systemd/iab.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/iab.conf
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/iab README.md CHANGELOG.md LICENSE config.json.example docs/*.md

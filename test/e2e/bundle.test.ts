@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { copyFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -26,6 +26,29 @@ test.each([["onboard"], ["offsite", "window"], ["plan"], ["retention", "explain"
     const { status, stderr } = iab(...words);
     expect([2, 4]).toContain(status);
     expect(stderr).toMatch(/^iab: Cannot /);
+  },
+);
+
+test.each(["/usr/local", "/usr", "/opt/iab"])(
+  "make install puts all below %s, and has the units call it there",
+  (prefix) => {
+    const root = join(folder, "root");
+    const words = ["--old-file=build", "install", `DESTDIR=${root}`, `PREFIX=${prefix}`];
+    expect(spawnSync("make", words, { encoding: "utf8" })).toMatchObject({ status: 0, stderr: "" });
+    const read = (path: string) => readFileSync(join(root, prefix, path), "utf8");
+    expect(read("bin/iab")).toBe(readFileSync("dist/iab.mjs", "utf8"));
+    expect(JSON.parse(read("share/doc/iab/config.json.example"))).toHaveProperty("iab.iabCredDir");
+    expect(read("lib/sysusers.d/iab.conf")).toContain("iab");
+    for (const [unit, words] of [
+      ["iab", "run"],
+      ["iab-offsite", "offsite run"],
+    ]) {
+      const service = read(`lib/systemd/system/${unit}.service`);
+      expect(service).toContain(`ExecStart=${prefix}/bin/iab ${words} --config /etc/iab/config.json\n`);
+      const [, page = ""] = /file:\/\/(\S+)/.exec(service) ?? [];
+      expect(page.startsWith(`${prefix}/share/doc/iab/`) && existsSync(join(root, page))).toBe(true);
+      expect(read(`lib/systemd/system/${unit}.timer`)).toContain("Persistent=true");
+    }
   },
 );
 
