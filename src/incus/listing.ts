@@ -48,7 +48,12 @@ const Descriptions = z
   .array(Description)
   .nullish()
   .transform((list) => list ?? []);
-const ProfileSchema = z.object({ name: z.string(), project: z.string().default("default"), devices: DeviceMap });
+const ProfileSchema = z.object({
+  name: z.string(),
+  project: z.string().default("default"),
+  config: Strings,
+  devices: DeviceMap,
+});
 
 /** Reads an object, or a list, by the fields that the agent uses. */
 async function read<T>(

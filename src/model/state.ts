@@ -103,7 +103,12 @@ export type Pool = {
 /** The room of a pool. */
 export type Space = { readonly usedBytes: number; readonly totalBytes: number };
 export type Network = { readonly project: string; readonly name: string };
-export type Profile = { readonly project: string; readonly name: string; readonly devices: Devices };
+export type Profile = {
+  readonly project: string;
+  readonly name: string;
+  readonly config: Config;
+  readonly devices: Devices;
+};
 export type Project = {
   readonly name: string;
   /** Whether it has volumes, profiles and networks of its own; else those of `default` serve. */

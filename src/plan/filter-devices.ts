@@ -1,7 +1,8 @@
 import type { DroppedDevice } from "../model/plan.ts";
-import type { Device, Devices, Instance, Profile } from "../model/state.ts";
+import type { Device, Devices, Instance } from "../model/state.ts";
 import { type Unit, unitId, type VolumeUnit } from "../model/unit.ts";
 import { networkOf, profileOf, type StateIndex, servingProject } from "./index-state.ts";
+import { SCHEDULE } from "./new-replica.ts";
 import { isRootDisk } from "./storage-pair.ts";
 
 /** What devices are filtered by. */
@@ -19,6 +20,8 @@ export type FilteredDevices = {
   /** The devices of the replica itself, those masked that its profiles would bring. */
   readonly devices: Devices;
   readonly profiles: readonly string[];
+  /** One of them brings a schedule for snapshots. */
+  readonly scheduled: boolean;
   readonly dropped: readonly DroppedDevice[];
   readonly missingProfiles: readonly string[];
 };
@@ -33,8 +36,10 @@ const NO_DEVICE: Device = { type: "none" };
  */
 export function filterDevices(source: Instance, context: DeviceContext): FilteredDevices {
   const { index, target } = context;
-  const known = source.profiles.filter((name) => profileOf(index.target, target.project, name) !== undefined);
-  const inherited = devicesOf(known, (name) => profileOf(index.target, target.project, name));
+  const profiles = source.profiles.flatMap((name) => profileOf(index.target, target.project, name) ?? []);
+  const known = profiles.map(({ name }) => name);
+  // The later ones go before the earlier.
+  const inherited: Devices = Object.assign({}, ...profiles.map(({ devices }) => devices));
   const devices: Record<string, Device> = {};
   const dropped: DroppedDevice[] = [];
   for (const [name, device] of Object.entries(source.expandedDevices)) {
@@ -48,14 +53,10 @@ export function filterDevices(source: Instance, context: DeviceContext): Filtere
   return {
     devices,
     profiles: known,
+    scheduled: profiles.some(({ config }) => config[SCHEDULE] !== undefined),
     dropped,
     missingProfiles: source.profiles.filter((name) => !known.includes(name)),
   };
-}
-
-/** All devices that profiles bring, the later ones before the earlier. */
-function devicesOf(names: readonly string[], find: (name: string) => Profile | undefined): Devices {
-  return Object.assign({}, ...names.map((name) => find(name)?.devices ?? {}));
 }
 
 type Origin = { readonly source: Instance; readonly inherited: Devices; readonly context: DeviceContext };

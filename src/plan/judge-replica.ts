@@ -4,6 +4,7 @@ import type { Config, Instance, Volume, Workload } from "../model/state.ts";
 import { unitId, unitLabel } from "../model/unit.ts";
 import type { Comparison } from "./compare-snapshots.ts";
 import type { ServerIndex, StateIndex } from "./index-state.ts";
+import { NO_SCHEDULE, SCHEDULE } from "./new-replica.ts";
 import type { Pair } from "./pair-up.ts";
 
 /** Why a workload is left out, and what a person can do about it. */
@@ -119,10 +120,12 @@ export function ownChanges(pair: Pair, replica: Workload): Refusal | undefined {
 export function adoptionConfig(pair: Pair, { newestCommon }: Comparison, index: StateIndex): Config {
   const marks = { ...replicaMarks(pair, index), [MARKS.last]: newestCommon?.name ?? "" };
   const { replica } = pair;
-  const schedule = replica?.config["snapshots.schedule"] === undefined ? {} : { "snapshots.schedule": "" };
+  const schedule = replica?.config[SCHEDULE] === undefined ? {} : { [SCHEDULE]: "" };
   if (replica?.kind !== "instance") return { ...marks, ...schedule };
+  const inherited = replica.config[SCHEDULE] === undefined && replica.expandedConfig[SCHEDULE] !== undefined;
   const started = replica.config[LAST_POWER] === undefined ? {} : { [LAST_POWER]: "" };
-  return { ...marks, ...schedule, ...started, "boot.autostart": "false" };
+  const asleep = inherited ? { [SCHEDULE]: NO_SCHEDULE } : schedule;
+  return { ...marks, ...asleep, ...started, "boot.autostart": "false" };
 }
 
 /** The marks that say whose replica it is. */

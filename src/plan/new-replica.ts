@@ -15,10 +15,15 @@ const NOT_FOR_REPLICAS = [
   /^cluster\.evacuate$/,
 ];
 
+/** When a server takes snapshots of its own accord. */
+export const SCHEDULE = "snapshots.schedule";
+/** What goes before the schedule of a profile: an empty one would not. */
+export const NO_SCHEDULE = "@never";
+
 /** What a new replica of an instance is made with: it never starts by itself and never snapshots itself. */
 export function newInstance(
   source: Instance,
-  { devices, profiles, dropped }: FilteredDevices,
+  { devices, profiles, scheduled, dropped }: FilteredDevices,
   marks: Config,
 ): NewInstance {
   const remembered = Object.fromEntries(dropped.map(({ name, device }) => [name, device]));
@@ -29,6 +34,7 @@ export function newInstance(
     config: {
       ...travelling(source.config),
       "boot.autostart": "false",
+      ...(scheduled ? { [SCHEDULE]: NO_SCHEDULE } : {}),
       ...marks,
       ...(dropped.length === 0 ? {} : { [MARKS.dropped]: JSON.stringify(remembered) }),
     },

@@ -48,6 +48,17 @@ test("makePlan() makes a replica that neither starts nor snapshots by itself, an
   });
 });
 
+test("makePlan() keeps a schedule that a profile of the target would bring from a replica, new or taken over", () => {
+  const hourly = { project: "default", name: "hourly", config: { "snapshots.schedule": "@hourly" }, devices: {} };
+  const web1 = instance("web1", { snapshots: HISTORY, profiles: ["hourly"] });
+  const target = { profiles: [hourly] };
+  const { create } = stepOf(plan([job("web1")], stateOf({ instances: [web1] }, target)), "copy").copy;
+  expect(create.config).toMatchObject({ "snapshots.schedule": "@never" });
+  const old = instance("web1", { snapshots: copied(HISTORY), expandedConfig: hourly.config });
+  const made = plan([job("web1")], stateOf({ instances: [web1] }, { ...target, instances: [old] }));
+  expect(stepOf(made, "adopt").marks).toMatchObject({ "snapshots.schedule": "@never" });
+});
+
 test("makePlan() makes a volume's replica of its content type, without schedules and what its server noted", () => {
   const config = { size: "10GiB", "snapshots.schedule": "@daily", "volatile.uuid": "u-1", "zfs.blocksize": "16k" };
   const data = volume("data", { config, contentType: "block", description: "d" });

@@ -16,7 +16,7 @@ const ROOT = { type: "disk", path: "/", pool: "default" };
 const NONE = { type: "none" };
 
 function profile(name: string, devices: Devices): Profile {
-  return { project: "default", name, devices };
+  return { project: "default", name, config: {}, devices };
 }
 
 type Case = {
