@@ -82,7 +82,7 @@ export function badReply(asked: Asked, why: string, cause?: unknown): AgentError
 /** An error that the server answered with. */
 function refusal(asked: Asked, status: number, reason: string): IncusRefusal {
   const words = withoutSecrets(reason);
-  const hint = hintFor(status);
+  const hint = BY_REASON.find(([pattern]) => pattern.test(reason))?.[1] ?? hintFor(status);
   return new IncusRefusal(
     status,
     `Cannot ${asked.method} ${asked.path}: ${asked.host} answered ${status}${words === "" ? "" : `: ${words}`}`,
@@ -111,6 +111,12 @@ function problemsOf(error: z.ZodError): string {
   const all = error.issues.map((issue) => `${issue.path.join(".") || "body"}: ${issue.message}`);
   return all.length <= 3 ? all.join("; ") : `${all.slice(0, 3).join("; ")}; and ${all.length - 3} more`;
 }
+
+/** What a project that is restricted refuses, and what helps. */
+const BY_REASON: readonly (readonly [RegExp, string])[] = [
+  [/cluster member targeting/i, "On the server: incus project set PROJECT restricted.cluster.target=allow"],
+  [/aren't allowed to use pull mode/i, "Set `mode: push` or `mode: relay` for the project: its target is restricted"],
+];
 
 function hintFor(status: number): string | undefined {
   switch (status) {

@@ -1,7 +1,18 @@
 import { z } from "zod";
 import { IncusRefusal } from "../model/errors.ts";
 import type { Snapshot } from "../model/snapshot.ts";
-import type { Config, Instance, Network, Pool, Profile, Project, ServerFacts, Space, Volume } from "../model/state.ts";
+import type {
+  Config,
+  Instance,
+  Member,
+  Network,
+  Pool,
+  Profile,
+  Project,
+  ServerFacts,
+  Space,
+  Volume,
+} from "../model/state.ts";
 import { MINUTE_MS } from "../model/time.ts";
 import { type InstanceUnit, type Unit, unitId } from "../model/unit.ts";
 import { readMetadata } from "./answer.ts";
@@ -48,6 +59,11 @@ const Descriptions = z
   .array(Description)
   .nullish()
   .transform((list) => list ?? []);
+const MemberSchema = z.object({
+  server_name: z.string(),
+  status: z.string(),
+  groups: z.array(z.string()).nullish(),
+});
 const ProfileSchema = z.object({
   name: z.string(),
   project: z.string().default("default"),
@@ -149,6 +165,12 @@ export async function listSnapshots(
 ): Promise<readonly Snapshot[]> {
   const query = { ...WITH_FIELDS, project: unit.project };
   return snapshotsOf(await read(connection, `${unitPath(unit)}/snapshots`, query, z.array(SnapshotSchema), signal));
+}
+
+/** The members of the cluster that the server belongs to. */
+export async function listMembers(connection: Connection, signal: AbortSignal): Promise<readonly Member[]> {
+  const list = await read(connection, "/1.0/cluster/members", WITH_FIELDS, z.array(MemberSchema), signal);
+  return list.map(({ server_name: name, status, groups }) => ({ name, status, groups: groups ?? [] }));
 }
 
 export async function listProjects(connection: Connection, signal: AbortSignal): Promise<readonly Project[]> {

@@ -11,6 +11,8 @@ export type RetryOptions = {
 };
 
 const MOST_ATTEMPTS = 5;
+/** A cluster takes 20 s for it, unless its `cluster.offline_threshold` says otherwise, and a heartbeat more. */
+const NOTICED_MS = 40_000;
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 4000;
 
@@ -35,7 +37,8 @@ export async function withRetries<T>(
 
 function mayRepeat(error: unknown, attempts: number, waitedMs: number, options: RetryOptions): boolean {
   // 503 comes before a request is looked at, so that it was not carried out whatever it was.
-  if (error instanceof IncusRefusal && error.status === 503) return waitedMs < options.startupMs;
+  if (error instanceof IncusRefusal && error.status === 503) return !isOffline(error) && waitedMs < options.startupMs;
+  if (error instanceof IncusRefusal && isUnnoticed(error)) return options.idempotent && waitedMs < NOTICED_MS;
   if (error instanceof IncusRefusal) return isPassing(error) && options.idempotent && attempts < MOST_ATTEMPTS;
   if (!(error instanceof LostRequest) || attempts >= MOST_ATTEMPTS) return false;
   return error.transient && (options.idempotent || !error.sent);
@@ -44,6 +47,16 @@ function mayRepeat(error: unknown, attempts: number, waitedMs: number, options: 
 /** While a container's first process comes or goes, Incus 6.0.4 and 7.0.2 stumble over its number. */
 function isPassing({ reason }: IncusRefusal): boolean {
   return /invalid PID/i.test(reason);
+}
+
+/** What Incus 7.0.2 says of a member that the cluster has noticed to be gone. */
+function isOffline({ reason }: IncusRefusal): boolean {
+  return /cluster member .* is offline/i.test(reason);
+}
+
+/** Until a cluster has noticed that a member is gone, Incus 7.0.2 does not list the volumes of the others either. */
+function isUnnoticed({ reason }: IncusRefusal): boolean {
+  return /cluster member is unavailable/i.test(reason);
 }
 
 /** Doubles from attempt to attempt, with jitter, so that several agents do not come back at the same moment. */

@@ -45,6 +45,9 @@ export function openServer(options: ServerOptions): IncusServer {
     usage: (unit, signal) => readUsage({ connection, pools, instance }, unit, signal),
     clock: (signal) => readClock(connection, signal),
     space: (pool, signal) => listing.readSpace(connection, pool, signal),
+    async members(signal) {
+      return (await facts(signal)).clustered ? listing.listMembers(connection, signal) : [];
+    },
     projects: (signal) => listing.listProjects(connection, signal),
     instances: (signal) => listing.listInstances(connection, signal),
     async volumes(pools, signal) {

@@ -108,15 +108,16 @@ async function surveyServer(
   pools: Promise<readonly Pool[]>,
   signal: AbortSignal,
 ): Promise<ServerState> {
-  const [facts, projects, instances, networks, profiles, [found, volumes]] = await Promise.all([
+  const [facts, members, projects, instances, networks, profiles, [found, volumes]] = await Promise.all([
     server.facts(signal),
+    server.members(signal),
     server.projects(signal),
     server.instances(signal),
     server.networks(signal),
     server.profiles(signal),
     pools.then(async (each) => [each, await server.volumes(namesOf(each), signal)] as const),
   ]);
-  return { facts, projects, pools: found, networks, profiles, instances, volumes };
+  return { facts, members, projects, pools: found, networks, profiles, instances, volumes };
 }
 
 function namesOf(pools: readonly Pool[]): string[] {

@@ -145,6 +145,7 @@ export type WarningCode =
   | "history.lost"
   | "instance.left-stopped"
   | "instance.not-stopped"
+  | "member.differs"
   | "member.ignored"
   | "policy.unmet"
   | "policy.unused"

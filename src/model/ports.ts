@@ -8,6 +8,7 @@ import type {
   Config,
   Devices,
   Instance,
+  Member,
   Network,
   Pool,
   Profile,
@@ -146,6 +147,8 @@ export type ServerReader = {
   facts(signal: AbortSignal): Promise<ServerFacts>;
   /** What time it is there, to the second; undefined if it does not tell. */
   clock(signal: AbortSignal): Promise<EpochMs | undefined>;
+  /** The members of a cluster; none on a server of its own. */
+  members(signal: AbortSignal): Promise<readonly Member[]>;
   projects(signal: AbortSignal): Promise<readonly Project[]>;
   instances(signal: AbortSignal): Promise<readonly Instance[]>;
   /** `likely` are names that may be among them: some servers do not tell theirs, and answer for each one by its name. */
@@ -173,18 +176,14 @@ export type ServerReader = {
 };
 
 export type StateChange = "start" | "stop" | "freeze" | "unfreeze";
+type Patience = { readonly timeoutMs: number; readonly force: boolean };
 
 /** What a server does. Each call ends when the work is done, or throws why it is not. */
 export type ServerWriter = {
   createSnapshot(unit: Unit, name: string, signal: AbortSignal): Promise<void>;
   deleteSnapshot(unit: Unit, name: string, signal: AbortSignal): Promise<void>;
   /** Asks an instance to stop within the time, and stops it hard only where `force` says so. */
-  changeState(
-    unit: InstanceUnit,
-    change: StateChange,
-    options: { readonly timeoutMs: number; readonly force: boolean },
-    signal: AbortSignal,
-  ): Promise<void>;
+  changeState(unit: InstanceUnit, change: StateChange, options: Patience, signal: AbortSignal): Promise<void>;
   /** Sets keys, and removes those that are empty; all else, the description too, stays as it is. */
   patchConfig(unit: Unit, config: Config, signal: AbortSignal): Promise<void>;
   /** Sets keys of an instance's root volume; all else stays as it is. */

@@ -117,9 +117,19 @@ export type Project = {
   readonly ownNetworks: boolean;
 };
 
+/** A member of a cluster. */
+export type Member = {
+  readonly name: string;
+  /** As the server calls it: `Online`, `Offline`, `Evacuated` and others. */
+  readonly status: string;
+  readonly groups: readonly string[];
+};
+
 /** All that one look at a server finds. */
 export type ServerState = {
   readonly facts: ServerFacts;
+  /** Of a cluster; none on a server of its own. */
+  readonly members: readonly Member[];
   readonly projects: readonly Project[];
   readonly pools: readonly Pool[];
   /** Managed networks only. */

@@ -20,6 +20,7 @@ import {
   unusable,
 } from "./judge-replica.ts";
 import { keptHistory } from "./kept-history.ts";
+import { memberRefusal } from "./member-refusal.ts";
 import { isNamed, type Orders } from "./orders.ts";
 import type { Pair } from "./pair-up.ts";
 import { reseedRefusal } from "./reseed-refusal.ts";
@@ -76,8 +77,9 @@ export type RouteContext = {
 
 /** Decides whether and how a workload may be replicated: nothing that is not ours, and nothing that would be damaged. */
 export function chooseRoute(pair: Pair, context: RouteContext): Route {
+  const waiting = memberRefusal(pair, context.index);
   const pool = targetPoolOf(pair);
-  if (pool === undefined) return none({ why: "it has no root disk" });
+  if (waiting !== undefined || pool === undefined) return none(waiting ?? { why: "it has no root disk" });
   const impossible = impossibility(pair, pool, context);
   if (impossible !== undefined) return none(impossible);
   if (isIso(pair.source)) return isoRoute(pair, pair.source, firstCopy(pair, pool), context);
@@ -93,12 +95,11 @@ function none(refusal: Refusal): Route {
 }
 
 function firstCopy(pair: Pair, pool: string): CopyRoute {
-  const comparison = compareSnapshots(pair.kind, pair.source.snapshots, []);
   return {
     kind: "copy",
     pair,
     pool,
-    comparison,
+    comparison: compareSnapshots(pair.kind, pair.source.snapshots, []),
     adopts: false,
     renames: undefined,
     retracts: [],

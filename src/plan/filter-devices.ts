@@ -11,6 +11,8 @@ export type DeviceContext = {
   readonly target: Unit;
   /** The pool on the target for the root disk. */
   readonly rootPool: string;
+  /** In a cluster: the member that the replica is made on, where that is known. */
+  readonly member: string | undefined;
   readonly excludeDevices: readonly string[];
   /** Where each volume of the source is replicated to in this run, by the id of its source. */
   readonly volumeTargets: ReadonlyMap<string, VolumeUnit>;
@@ -120,14 +122,23 @@ function judgeVolumeDisk(device: Device, source: Instance, context: DeviceContex
     return {
       why: `its volume is replicated to project ${replica.project}, which instances of ${target.project} do not see`,
     };
-  if (replica !== undefined)
-    return { device: { ...device, pool: replica.pool, source: [replica.name, ...within].join("/") } };
-  const why = missingOnTarget(device, context);
-  return why === undefined ? { device } : { why };
+  const there =
+    replica === undefined ? device : { ...device, pool: replica.pool, source: [replica.name, ...within].join("/") };
+  const why = replica === undefined ? missingOnTarget(device, context) : onAnotherMember(replica, context);
+  return why === undefined ? { device: there } : { why };
+}
+
+/** In a cluster an instance reaches the volumes of its own member only. */
+function onAnotherMember(volume: VolumeUnit, { index: { target }, member }: DeviceContext): string | undefined {
+  const holder = target.volumes.get(unitId(volume))?.location ?? "";
+  if (member === undefined || holder === "" || holder === member) return undefined;
+  if (target.holders.get(unitId(volume))?.includes(member)) return undefined;
+  return `its volume is on member ${holder}, the replica on ${member}`;
 }
 
 /** What the target lacks of that which a device names. */
-function missingOnTarget(device: Device, { index, target, volumeTargets }: DeviceContext): string | undefined {
+function missingOnTarget(device: Device, context: DeviceContext): string | undefined {
+  const { index, target, volumeTargets } = context;
   const { type, network, pool } = device;
   if (type === "nic" && network !== undefined)
     return networkOf(index.target, target.project, network) === undefined
@@ -139,5 +150,5 @@ function missingOnTarget(device: Device, { index, target, volumeTargets }: Devic
   const unit: VolumeUnit = { kind: "volume", project, pool, name };
   const there =
     index.target.volumes.has(unitId(unit)) || [...volumeTargets.values()].some((each) => unitId(each) === unitId(unit));
-  return there ? undefined : `the target has no volume ${pool}/${name}`;
+  return there ? onAnotherMember(unit, context) : `the target has no volume ${pool}/${name}`;
 }

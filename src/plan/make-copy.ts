@@ -1,6 +1,6 @@
 import type { Copy, KeptSnapshot } from "../model/copy.ts";
 import type { DroppedDevice, Warning } from "../model/plan.ts";
-import { unitLabel, type VolumeUnit } from "../model/unit.ts";
+import { unitId, unitLabel, type VolumeUnit } from "../model/unit.ts";
 import { type FilteredDevices, filterDevices } from "./filter-devices.ts";
 import type { StateIndex } from "./index-state.ts";
 import { replicaMarks } from "./judge-replica.ts";
@@ -13,6 +13,8 @@ export type CopyContext = {
   readonly orders: Orders;
   /** Where each volume of the source is replicated to, by the id of its source. */
   readonly volumeTargets: ReadonlyMap<string, VolumeUnit>;
+  /** The member, or `@group`, of each replica in a cluster, by the id of its source. */
+  readonly members: ReadonlyMap<string, string>;
 };
 
 export type Transfer = {
@@ -36,15 +38,16 @@ export type MadeCopy = {
 export function makeCopy(pair: Pair, { name, pool, isNew, keep, sends }: Transfer, context: CopyContext): MadeCopy {
   const { mode, targetMember } = pair.job;
   const { index, volumeTargets } = context;
-  const placed = isNew && index.target.facts.clustered;
+  const member = context.members.get(unitId(pair.job.source));
+  const isIgnored = targetMember !== undefined && isNew && !index.target.facts.clustered;
   const common = {
     mode,
-    member: placed ? targetMember : undefined,
+    member,
     keep,
     sends,
     bytesPerSecond: undefined,
   };
-  const warnings = isNew && !placed && targetMember !== undefined ? [memberIgnored(pair, targetMember)] : [];
+  const warnings = isIgnored ? [memberIgnored(pair, targetMember)] : [];
   const marks = replicaMarks(pair, index);
   if (pair.kind === "volume") {
     const { source, target } = pair.job;
@@ -53,7 +56,7 @@ export function makeCopy(pair: Pair, { name, pool, isNew, keep, sends }: Transfe
     return { copy: { ...copy, allowInconsistent: false }, dropped: [], warnings };
   }
   const { source, target, excludeDevices } = pair.job;
-  const filtered = filterDevices(pair.source, { index, target, rootPool: pool, excludeDevices, volumeTargets });
+  const filtered = filterDevices(pair.source, { index, target, rootPool: pool, member, excludeDevices, volumeTargets });
   const create = newInstance(pair.source, filtered, marks);
   const copy = { ...common, kind: "instance", source, target: { ...target, name }, create } as const;
   return {

@@ -10,6 +10,7 @@ import { sourceMark } from "./judge-replica.ts";
 import type { CopyContext } from "./make-copy.ts";
 import { checkNames, type Orders } from "./orders.ts";
 import { type Pair, pairUp } from "./pair-up.ts";
+import { placeReplicas } from "./place-replicas.ts";
 import { planWorkload, type Routed } from "./plan-workload.ts";
 import { type Keeper, rehearsalsOf, scratchLeftovers } from "./rehearsals.ts";
 
@@ -26,7 +27,8 @@ export function makePlan(jobs: readonly Job[], state: State, orders: Orders): Pl
     pair,
     route: chooseRoute(pair, { index, orders, leftovers }),
   }));
-  const context: CopyContext = { index, orders, volumeTargets: volumeTargets(routes, index) };
+  const placed = placeReplicas(routes, index);
+  const context: CopyContext = { index, orders, volumeTargets: volumeTargets(routes, index), members: placed.members };
   const copyIds = copyIdsOf(routes);
   const works = routes.map((routed) => planWorkload(routed, copyIds, context));
   const rehearsals = rehearsalsOf(keepersOf(routes), index);
@@ -46,6 +48,7 @@ export function makePlan(jobs: readonly Job[], state: State, orders: Orders): Pl
     skipped: [...skipped, ...works.flatMap(({ skipped }) => skipped)],
     warnings: [
       ...warnings,
+      ...placed.warnings,
       ...works.flatMap(({ warnings }) => warnings),
       ...leftStopped(index, pairs),
       ...SIDES.flatMap((side) => scratchLeftovers(state[side], side, rehearsals.steps)),

@@ -4,14 +4,16 @@ import { isOwnSnapshotName, type Snapshot } from "../model/snapshot.ts";
 import { unitId, unitLabel } from "../model/unit.ts";
 import type { Route } from "./choose-route.ts";
 import { type CopyNeeds, copySteps, withKeptMark } from "./copy-steps.ts";
-import { type StateIndex, servingProject } from "./index-state.ts";
+import type { StateIndex } from "./index-state.ts";
 import { isIso, isoImage, isoStep } from "./iso-image.ts";
 import { type Remembered, rememberedHistory } from "./kept-history.ts";
 import type { CopyContext } from "./make-copy.ts";
+import { isAway } from "./member-refusal.ts";
 import type { Pair } from "./pair-up.ts";
 import { type Pruning, pruneSteps } from "./prune-steps.ts";
 import { reseedStep } from "./reseed-step.ts";
 import { recoverStep, snapshotSteps } from "./snapshot-steps.ts";
+import { usedVolumes } from "./used-volumes.ts";
 
 /** A workload and the way that was chosen for it. */
 export type Routed = { readonly pair: Pair; readonly route: Route };
@@ -31,7 +33,12 @@ export function planWorkload(routed: Routed, copyIds: ReadonlyMap<string, StepId
   if (route.kind === "none") {
     const recover = pair.kind === "instance" ? recoverStep(pair.source) : undefined;
     const skipped = [{ workload: pair.job.source, failed: true, ...route.refusal }];
-    return { snapshots: recover === undefined ? [] : [recover], rest: [], skipped, warnings: lossWarnings(pair) };
+    return {
+      snapshots: recover === undefined ? [] : [recover],
+      rest: [],
+      skipped,
+      warnings: lossWarnings(pair, context.index),
+    };
   }
   if (isIso(pair.source)) return isoWork(route, isoImage(pair.source), context);
   const { steps: snapshots, warnings, taken } = snapshotSteps(pair, context.orders);
@@ -45,7 +52,13 @@ export function planWorkload(routed: Routed, copyIds: ReadonlyMap<string, StepId
     snapshots: [...sending.ahead.map(remember), ...snapshots.map((step) => behind(step, sending.ahead))],
     rest: [...sending.steps.map(remember), ...pruning.steps],
     skipped: [],
-    warnings: [...lossWarnings(pair), ...refreshWarnings(route), ...warnings, ...sending.warnings, ...pruning.warnings],
+    warnings: [
+      ...lossWarnings(pair, context.index),
+      ...refreshWarnings(route),
+      ...warnings,
+      ...sending.warnings,
+      ...pruning.warnings,
+    ],
   };
 }
 
@@ -101,19 +114,13 @@ function remembering(step: Step, removed: readonly { readonly name: string }[]):
 /** The copies of the volumes that an instance uses: what belongs together arrives together, the volumes first. */
 function volumeCopies(pair: Pair, copyIds: ReadonlyMap<string, StepId>, { source }: StateIndex): StepId[] {
   if (pair.kind === "volume") return [];
-  const project = servingProject(source, pair.source.project, "ownVolumes");
-  const ids = Object.values(pair.source.expandedDevices).flatMap((device) => {
-    const { type, pool, source: from } = device;
-    if (type !== "disk" || pool === undefined || from === undefined) return [];
-    const [name = ""] = from.split("/");
-    return copyIds.get(unitId({ kind: "volume", project, pool, name })) ?? [];
-  });
+  const ids = usedVolumes(pair.source, source).flatMap((volume) => copyIds.get(unitId(volume)) ?? []);
   return [...new Set(ids)];
 }
 
 /** Kept history that somebody has destroyed: a refresh by hand does, and it takes our marks off an instance as well. */
-function lossWarnings({ job, replica }: Pair): Warning[] {
-  if (job.history !== "keep" || replica === undefined) return [];
+function lossWarnings({ job, replica }: Pair, { target }: StateIndex): Warning[] {
+  if (job.history !== "keep" || replica === undefined || isAway(replica, target)) return [];
   const place = unitLabel(job.target);
   const warning = (text: string): Warning => ({ code: "history.lost", workload: job.source, text });
   const remembered = rememberedHistory(replica);

@@ -10,6 +10,7 @@ import { indexState, type ServerIndex } from "./index-state.ts";
 import { isIso, isoImage } from "./iso-image.ts";
 import { sourceMark } from "./judge-replica.ts";
 import { rememberedHistory } from "./kept-history.ts";
+import { isAway } from "./member-refusal.ts";
 import { type Pair, pairUp } from "./pair-up.ts";
 
 /** What there is of every workload on both sides, and what the configuration leaves uncovered. */
@@ -18,7 +19,7 @@ export function takeStock(jobs: readonly Job[], state: State, now: EpochMs): Sto
   const { pairs } = pairUp(jobs, index);
   return {
     at: now,
-    rows: pairs.flatMap((pair) => SIDES.map((side) => rowOf(pair, side, now))),
+    rows: pairs.flatMap((pair) => SIDES.map((side) => rowOf(pair, side, { now, target: index.target }))),
     uncovered: [...uncoveredOnSource(index.source, pairs), ...orphansOnTarget(index.target, pairs, sourceMarks())],
   };
 
@@ -27,7 +28,9 @@ export function takeStock(jobs: readonly Job[], state: State, now: EpochMs): Sto
   }
 }
 
-function rowOf(pair: Pair, side: Side, now: EpochMs): StockRow {
+type Looked = { readonly now: EpochMs; readonly target: ServerIndex };
+
+function rowOf(pair: Pair, side: Side, { now, target }: Looked): StockRow {
   const found: Workload | undefined = side === "source" ? pair.source : pair.replica;
   if (isIso(pair.source)) return isoRowOf(pair, side, found, taken(isoImage(pair.source)));
   const own = byAge(found?.snapshots ?? []).filter(({ name }) => isOwnSnapshotName(name));
@@ -42,15 +45,15 @@ function rowOf(pair: Pair, side: Side, now: EpochMs): StockRow {
     newest,
     proven,
     lagMs: measured === undefined ? undefined : Math.max(0, now - measured.at),
-    lost: found !== undefined && side === "target" && pair.job.history === "keep" ? lostOf(found) : [],
+    lost: found !== undefined && side === "target" && pair.job.history === "keep" ? lostOf(found, target) : [],
     own: own.length,
     foreign: (found?.snapshots.length ?? 0) - own.length,
     sizeBytes: undefined,
   };
 }
 
-function lostOf(replica: Workload): readonly string[] {
-  return rememberedHistory(replica)?.lost ?? [];
+function lostOf(replica: Workload, target: ServerIndex): readonly string[] {
+  return isAway(replica, target) ? [] : (rememberedHistory(replica)?.lost ?? []);
 }
 
 /** An image that does not change is never behind. */

@@ -83,8 +83,8 @@ function details(step: Step): Record<string, unknown> {
   }
 }
 
-function transfer({ mode, source, target }: Extract<Step, { kind: "copy" }>["copy"]): Record<string, unknown> {
-  return { mode, from: unitId(source), to: unitId(target) };
+function transfer({ mode, source, target, member }: Extract<Step, { kind: "copy" }>["copy"]): Record<string, unknown> {
+  return { mode, from: unitId(source), to: unitId(target), member };
 }
 
 /** A verdict for programs, as `iab retention explain` prints it too. */

@@ -68,7 +68,7 @@ function copyLines(step: CopyStep, place: string): readonly [string, ...string[]
   const { copy, base, sends, vanishes, dropped } = step;
   const how = base === undefined ? "in full" : `on top of ${base}`;
   return [
-    `to ${place} (${copy.mode}) ${how}: ${namesText(sends)}`,
+    `to ${place}${memberText(copy.member)} (${copy.mode}) ${how}: ${namesText(sends)}`,
     ...(copy.keep.length === 0
       ? []
       : [`keeps ${countText(copy.keep.length, "snapshot")} that only the target has: ${namesText(names(copy.keep))}`]),
@@ -81,13 +81,19 @@ function copyLines(step: CopyStep, place: string): readonly [string, ...string[]
   ];
 }
 
+/** Where in a cluster. */
+function memberText(member: string | undefined): string {
+  if (member === undefined) return "";
+  return member.startsWith("@") ? ` on a member of ${member}` : ` on member ${member}`;
+}
+
 function reseedLines(
   { copy, replaces, keeps, aside, proof, why }: ReseedStep,
   on: (unit: Unit) => string,
 ): readonly [string, ...string[]] {
   return [
     `${on(replaces)}: ${why}`,
-    `a fresh copy ${copy.target.name} (${copy.mode}) in full: ${namesText(proof)}`,
+    `a fresh copy ${copy.target.name}${memberText(copy.member)} (${copy.mode}) in full: ${namesText(proof)}`,
     `once it is proven it takes the place of ${on(replaces)}, which ${keeps ? `stays as ${aside}` : "is deleted"}`,
   ];
 }

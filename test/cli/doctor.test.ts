@@ -105,7 +105,18 @@ test("iab doctor finds nothing where all is as it should be, and changes nothing
     "workloads.found all",
   ]);
   const asked = new Set(both.calls.map((call) => call.split(" ")[1]));
-  const reading = ["facts", "clock", "projects", "pools", "space", "instances", "volumes", "networks", "profiles"];
+  const reading = [
+    "facts",
+    "members",
+    "clock",
+    "projects",
+    "pools",
+    "space",
+    "instances",
+    "volumes",
+    "networks",
+    "profiles",
+  ];
   expect([...asked].filter((verb) => !reading.includes(verb ?? ""))).toEqual([]);
 });
 

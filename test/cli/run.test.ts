@@ -4,7 +4,7 @@ import { CONFIG, data, db, stage, web } from "./stage.ts";
 
 const changes = (calls: readonly string[]) =>
   calls.filter(
-    (call) => !/^(source|target) (facts|projects|instances|pools|volumes|networks|profiles|busy)$/.test(call),
+    (call) => !/^(source|target) (facts|members|projects|instances|pools|volumes|networks|profiles|busy)$/.test(call),
   );
 
 test("iab run replicates everything, and a later one prunes on both sides what the policy lets go", async () => {

@@ -268,6 +268,26 @@ test("a server that goes on starting is given up after its time", async ({ signa
   expect(clock.now() - began).toBeLessThan(25_000);
 });
 
+test("a cluster that has not noticed yet that a member is gone is asked again until it has", async ({ signal }) => {
+  const clock = quickClock();
+  const began = clock.now();
+  const server = await serve(({ response }) => {
+    if (clock.now() - began < 25_000) refuse(response, 500, "Target cluster member is unavailable");
+    else sync(response, ["one"]);
+  });
+  const connection = connectTo(server, { clock });
+  const once = connection.request({ method: "POST", path: "/1.0/instances" }, signal);
+  await expect(once).rejects.toMatchObject({ status: 500 });
+  expect(server.requests).toHaveLength(1);
+  expect(await connection.request(get, signal)).toMatchObject({ metadata: ["one"] });
+});
+
+test("a member that is offline is not waited for", async ({ signal }) => {
+  const server = await serve(({ response }) => refuse(response, 503, 'Cluster member "two" is offline'));
+  await expect(connectTo(server).request(get, signal)).rejects.toMatchObject({ status: 503 });
+  expect(server.requests).toHaveLength(1);
+});
+
 test("close() ends what is under way", async ({ signal }) => {
   const server = await serve(() => {});
   const connection = connectTo(server);

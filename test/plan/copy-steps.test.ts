@@ -2,7 +2,6 @@ import { expect, test } from "vitest";
 import type { Instance, Volume } from "../../src/model/state.ts";
 import {
   copied,
-  facts,
   instance,
   job,
   named,
@@ -169,18 +168,6 @@ test("makePlan() warns of snapshots of others that the refresh will delete", () 
   const made = plan([job("web1")], stateOf({ instances: [web1] }, { instances: [replica] }));
   expect(stepOf(made, "copy").vanishes).toEqual([{ name: "before", reasons: ["the source no longer has it"] }]);
   expect(made.warnings).toMatchObject([{ code: "snapshot.vanishes" }]);
-});
-
-test("makePlan() names a member for new replicas in a cluster, and says where there is none", () => {
-  const web1 = instance("web1", { snapshots: HISTORY });
-  const jobs = [job("web1", { targetMember: "@fast" })];
-  const cluster = { facts: facts("backup", { clustered: true }) };
-  expect(stepOf(plan(jobs, stateOf({ instances: [web1] }, cluster)), "copy").copy.member).toBe("@fast");
-  const later = plan(jobs, stateOf({ instances: [web1] }, { ...cluster, instances: [replicaOf(web1)] }));
-  expect(stepOf(later, "copy").copy.member).toBeUndefined();
-  const alone = plan(jobs, stateOf({ instances: [web1] }));
-  expect(stepOf(alone, "copy").copy.member).toBeUndefined();
-  expect(alone.warnings).toMatchObject([{ code: "member.ignored" }]);
 });
 
 test("makePlan() takes back unproven snapshots newest first, and sends them again", () => {

@@ -148,6 +148,7 @@ export type ServerSeed = Partial<Omit<ServerState, "facts">> & {
 
 function server(host: string, { driver = "btrfs", facts: more = {}, ...seed }: ServerSeed = {}): ServerState {
   return {
+    members: [],
     projects: [DEFAULT_PROJECT],
     pools: [{ name: "default", driver }],
     networks: [],

@@ -22,6 +22,15 @@ test("planText() in colour says the same as without", () => {
   expect(coloured).not.toBe(planText(eventfulPlan(), PLAIN));
 });
 
+test("planText() and planJson() say where in a cluster a replica is, or will be made", () => {
+  const cluster = { facts: { clustered: true }, members: [{ name: "two", status: "Online", groups: ["fast"] }] };
+  const made = (targetMember: string) =>
+    plan([job("web1", { targetMember })], stateOf({ instances: [instance("web1")] }, cluster));
+  expect(planText(made("two"), PLAIN)).toContain("to backup:web1 on member two (pull) in full");
+  expect(planText(made("@fast"), PLAIN)).toContain("to backup:web1 on a member of @fast (pull) in full");
+  expect(jsonText(planJson(made("two")))).toContain('"member": "two"');
+});
+
 test("planText() of nothing to do says so", () => {
   expect(planText(plan([], stateOf({})), PLAIN)).toBe(
     "Run IAB_20261120-040000: prod to backup\n\n0 snapshots, 0 copies, 0 deletions on the source, 0 on the target, 0 left out, 0 warnings\n",

@@ -113,6 +113,7 @@ export class MemoryServer {
       facts: (signal) => read("facts", undefined, () => factsOf(this.#side), signal),
       clock: (signal) => read("clock", undefined, () => this.#clock.now(), signal),
       space: (_pool, signal) => read("space", undefined, () => ({ usedBytes: 2 ** 30, totalBytes: 2 ** 32 }), signal),
+      members: (signal) => read("members", undefined, () => [], signal),
       projects: (signal) => read("projects", undefined, () => [OWN_PROJECT], signal),
       pools: (_likely, signal) => read("pools", undefined, () => [{ name: "local", driver: "btrfs" }], signal),
       networks: (signal) => read("networks", undefined, () => [], signal),
