@@ -12,6 +12,7 @@ const againstTheLab = {
 
 // Cuts and kills of real servers and runs take longer than all the rest: `make test-faults` runs them.
 const FAULTS = [
+  "test/e2e/cluster-faults.test.ts",
   "test/e2e/history-faults.test.ts",
   "test/e2e/kill.test.ts",
   "test/e2e/signals.test.ts",

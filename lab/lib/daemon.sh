@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# The four Incus daemons. Each is named <generation>-<side>, for example 6.0-source.
+# The four Incus daemons. Each is named <generation>-<side>, for example 6.0-source. The members of a cluster stand in
+# their sides' place: cluster.sh has them.
 
 incus_dir() { echo "$LAB/$1/$2"; }
 
@@ -9,11 +10,21 @@ address_of() {
     6.0-target) echo "$NET.2" ;;
     7.0-source) echo "$NET.3" ;;
     7.0-target) echo "$NET.4" ;;
+    6.0-one) echo "$NET.11" ;;
+    6.0-two) echo "$NET.12" ;;
+    7.0-one) echo "$NET.13" ;;
+    7.0-two) echo "$NET.14" ;;
   esac
 }
 
 # ensure_daemon <generation>-<side>: running, answering, with its pools and its image.
 ensure_daemon() {
+  start_daemon "$1"
+  initialise "${1%-*}" "${1#*-}"
+}
+
+# start_daemon <generation>-<side>: running, and answering.
+start_daemon() {
   local generation=${1%-*} side=${1#*-} name=$1
   INCUS_DIR=$(incus_dir "$generation" "$side")
   ensure_keeper "$name" "$(root_of "$generation")" "$INCUS_DIR" "$LOGS/$name"
@@ -21,7 +32,6 @@ ensure_daemon() {
     /usr/libexec/incus/incusd --group root --verbose --logfile "$LOGS/$name/incusd.log"
   write_client "$generation" "$side"
   client "$generation" "$side" admin waitready --timeout 60 || die "Incus $name does not answer: see $LOGS/$name/incusd.log"
-  initialise "$generation" "$side"
 }
 
 # A daemon's command line client, as a program of its own: it needs neither the namespace nor libraries of the machine.
@@ -63,9 +73,13 @@ profiles:
     root: {type: disk, path: /, pool: local}
 END
   fi
-  client "$generation" "$side" query /1.0/images/aliases/tiny >/dev/null 2>&1 ||
-    client "$generation" "$side" image import "$LAB/tiny.tar.gz" --alias tiny >/dev/null
+  ensure_image "$generation" "$side"
   [ "$side" = target ] || ensure_network "$generation"
+}
+
+ensure_image() {
+  client "$1" "$2" query /1.0/images/aliases/tiny >/dev/null 2>&1 ||
+    client "$1" "$2" image import "$LAB/tiny.tar.gz" --alias tiny >/dev/null
 }
 
 # A managed network that the source has and the target lacks. Not of the type "bridge": all daemons share the machine's

@@ -43,19 +43,22 @@ describe_generation() {
 END
 }
 
-# storageDir is where the machine sees the pools: inside the daemon's namespace, through its keeper.
+# storageDir is where the machine sees the pools: inside the daemon's namespace, through its keeper. The members of a cluster
+# share one certificate.
 describe_daemon() {
-  local name=$1-$2 directory keeper
+  local name=$1-$2 directory keeper certificate
   directory=$(incus_dir "$1" "$2") keeper=$(keeper_of "$name")
+  certificate=$directory/cluster.crt
+  [ -e "$certificate" ] || certificate=$directory/server.crt
   cat <<END
 {
         "url": "https://$(address_of "$1" "$2"):$HTTPS_PORT",
         "socket": "$directory/unix.socket",
-        "certificate": "$directory/server.crt",
+        "certificate": "$certificate",
         "incusDir": "$directory",
         "storageDir": "/proc/$keeper/root$directory/storage-pools",
         "pools": { "btrfs": "local", "btrfs2": "tank", "dir": "plain" },
-        "networks": [$([ "$2" = target ] || echo "\"$SOURCE_NETWORK\"")],
+        "networks": [$([ "$2" != source ] || echo "\"$SOURCE_NETWORK\"")],
         "client": "$LAB/client/incus-$name",
         "keeperPid": $keeper
       }

@@ -37,24 +37,25 @@ no_process_left() {
   return 1
 }
 
-# The kernel lets go of the loop devices when the last mount of a namespace is gone, a moment after its processes.
+# end_loops FOLDER: the loop devices of the files below it. The kernel lets go of them when the last mount of a namespace is
+# gone, a moment after its processes.
 end_loops() {
-  await 10 no_loop_left && return
+  await 10 no_loop_left "$1" && return
   local device
-  for device in $(loops_of_lab); do losetup --detach "$device"; done
-  await 10 no_loop_left || die "loop devices of the lab stay: $(loops_of_lab | tr '\n' ' ')"
+  for device in $(loops_below "$1"); do losetup --detach "$device"; done
+  await 10 no_loop_left "$1" || die "loop devices of the lab stay: $(loops_below "$1" | tr '\n' ' ')"
 }
 
-loops_of_lab() {
+loops_below() {
   local file device
   for file in /sys/block/loop*/loop/backing_file; do
     case $(cat "$file" 2>/dev/null) in
-      "$LAB"/*) device=${file#/sys/block/} && echo "/dev/${device%%/*}" ;;
+      "$1"/*) device=${file#/sys/block/} && echo "/dev/${device%%/*}" ;;
     esac
   done
 }
 
-no_loop_left() { [ -z "$(loops_of_lab)" ]; }
+no_loop_left() { [ -z "$(loops_below "$1")" ]; }
 
 end_network() {
   local device

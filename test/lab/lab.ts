@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { z } from "zod";
 
-const DaemonFacts = z.object({
+export const DaemonFacts = z.object({
   url: z.url(),
   socket: z.string(),
   certificate: z.string(),

@@ -51,8 +51,9 @@ test("lab/up does not hand its caller's locks on to what it starts", async () =>
   await run("flock", ["--nonblock", lock, "true"]);
 });
 
-test("lab/down leaves nothing behind, a frozen container neither", async () => {
+test("lab/down leaves nothing behind, a frozen container and a cluster neither", async () => {
   const { source } = (await up()).incus["6.0"];
+  await run("lab/cluster", ["up", "6.0"], { env });
   const frozen = await createInstance(source, { project: "default", name: "c1" });
   await startInstance(source, frozen);
   await changeState(source, frozen, "freeze");

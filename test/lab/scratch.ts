@@ -17,11 +17,16 @@ const FEATURES = {
 
 export async function openScratch(...daemons: Daemon[]): Promise<Scratch> {
   const project = `test-${randomBytes(4).toString("hex")}`;
-  for (const daemon of daemons) await call(daemon, "POST", "/1.0/projects", { name: project, config: FEATURES });
+  for (const daemon of daemons) await createProject(daemon, project);
   const close = async () => {
     for (const daemon of daemons) await removeProject(daemon, project);
   };
   return { project, close };
+}
+
+/** A project as a scratch one is, for who ends its server rather than the project. */
+export async function createProject(daemon: Daemon, name: string, config: Record<string, string> = {}): Promise<void> {
+  await call(daemon, "POST", "/1.0/projects", { name, config: { ...FEATURES, ...config } });
 }
 
 const Instance = z.object({ name: z.string(), status: z.string(), config: z.record(z.string(), z.string()) });

@@ -24,6 +24,8 @@ export type NewInstance = {
   /** What the content is made of; without it the instance holds the image alone. */
   readonly seed?: string;
   readonly sizeBytes?: number;
+  /** Of a cluster: the member to be on; `daemon` has to be that one. */
+  readonly member?: string;
 };
 
 /** Creates a stopped container from the image `tiny`. */
@@ -32,7 +34,8 @@ export async function createInstance(daemon: LabDaemon, wanted: NewInstance): Pr
   const root = pool === undefined ? {} : { root: { type: "disk", path: "/", pool } };
   const source = { type: "image", alias: "tiny" };
   const body = { name, type: "container", source, config, devices: { ...root, ...devices }, description, ephemeral };
-  await call(daemon, "POST", `/1.0/instances?project=${project}`, body);
+  const on = wanted.member === undefined ? "" : `&target=${wanted.member}`;
+  await call(daemon, "POST", `/1.0/instances?project=${project}${on}`, body);
   const unit = { kind: "instance", project, name } as const;
   if (wanted.seed !== undefined) await fillContent(daemon, unit, wanted.seed, wanted.sizeBytes);
   return unit;
