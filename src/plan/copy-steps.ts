@@ -20,6 +20,7 @@ import { mendStep } from "./half-snapshots.ts";
 import { adoptionConfig, replicaMarks } from "./judge-replica.ts";
 import { keptMark } from "./kept-history.ts";
 import { type CopyContext, makeCopy } from "./make-copy.ts";
+import { unscheduled } from "./new-replica.ts";
 import type { InstancePair, Pair } from "./pair-up.ts";
 import { isSmaller } from "./size-bytes.ts";
 import { rootDisk } from "./storage-pair.ts";
@@ -105,7 +106,11 @@ function transferOf(route: CopyRoute, { sends, proof, last }: Transferring, cont
     vanishes: comparison.targetOnly
       .filter(({ name }) => !kept.has(name))
       .map(({ name }) => ({ name, reasons: ["the source no longer has it"] })),
-    marks: { ...replicaMarks(pair, context.index), ...(last === undefined ? {} : { [MARKS.last]: last }) },
+    marks: {
+      ...replicaMarks(pair, context.index),
+      ...(last === undefined ? {} : { [MARKS.last]: last }),
+      ...unscheduled(isNew, pair.source),
+    },
   } as const;
   return { step, warnings: [...made.warnings, ...refreshWarnings(pair, pool)] };
 }

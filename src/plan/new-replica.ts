@@ -1,6 +1,6 @@
 import type { NewInstance, NewVolume } from "../model/copy.ts";
 import { MARKS } from "../model/marks.ts";
-import type { Config, Instance, Volume } from "../model/state.ts";
+import type { Config, Instance, Volume, Workload } from "../model/state.ts";
 import type { FilteredDevices } from "./filter-devices.ts";
 
 /** What the server keeps for itself and that may travel nevertheless: which image, and that its firmware is set up. */
@@ -41,6 +41,11 @@ export function newInstance(
     devices,
     profiles,
   };
+}
+
+/** What is taken off a new volume once it is there: a pool of the target may have a schedule for all that is made in it. */
+export function unscheduled(isNew: boolean, source: Workload): Config {
+  return isNew && source.kind === "volume" && source.contentType !== "iso" ? { [SCHEDULE]: "" } : {};
 }
 
 /** What a new replica of a volume is made with. */

@@ -9,6 +9,7 @@ import { asideName, freshUnit, oldName } from "./fresh-name.ts";
 import { mendStep } from "./half-snapshots.ts";
 import { replicaMarks } from "./judge-replica.ts";
 import { type CopyContext, makeCopy } from "./make-copy.ts";
+import { unscheduled } from "./new-replica.ts";
 import { targetPoolOf } from "./storage-pair.ts";
 
 export type Reseeding = {
@@ -39,7 +40,7 @@ export function reseedStep(route: ReseedRoute, { taken, needs }: CopyNeeds, cont
     aside: keepOld ? oldName(target, run) : asideName(target),
     keeps: keepOld,
     proof,
-    marks: { ...replicaMarks(pair, context.index), [MARKS.last]: taken.name },
+    marks: { ...replicaMarks(pair, context.index), [MARKS.last]: taken.name, ...unscheduled(true, pair.source) },
   };
   return { steps: [...mend, reseed], reseed, warnings: made.warnings, after };
 }

@@ -58,6 +58,16 @@ test("makePlan() keeps a schedule that a profile of the target would bring from 
   expect(stepOf(made, "adopt").marks).toMatchObject({ "snapshots.schedule": "@never" });
 });
 
+test("makePlan() takes off a new replica of a volume what its pool schedules, and leaves one that is there alone", () => {
+  const data = volume("data", { snapshots: HISTORY });
+  const marksOf = (volumes: readonly Volume[], reseed: readonly string[] = []) =>
+    plan([volumeJob("data")], stateOf({ volumes: [data] }, { volumes }), { reseed }).steps.flatMap((step) =>
+      step.kind === "copy" || step.kind === "reseed" ? [step.marks["snapshots.schedule"]] : [],
+    );
+  const replica = volumeReplicaOf(data);
+  expect([marksOf([]), marksOf([replica]), marksOf([replica], ["default/data"])]).toEqual([[""], [undefined], [""]]);
+});
+
 test("makePlan() makes a volume's replica of its content type, without schedules and what its server noted", () => {
   const config = { size: "10GiB", "snapshots.schedule": "@daily", "volatile.uuid": "u-1", "zfs.blocksize": "16k" };
   const data = volume("data", { config, contentType: "block", description: "d" });
