@@ -3,14 +3,14 @@ import { MARKS } from "../model/marks.ts";
 import type { Removal } from "../model/plan.ts";
 import { isOwnSnapshotName, type Snapshot } from "../model/snapshot.ts";
 import type { Capabilities, Workload } from "../model/state.ts";
-import { unitId, unitLabel } from "../model/unit.ts";
+import { unitLabel } from "../model/unit.ts";
 import { type Comparison, compareSnapshots } from "./compare-snapshots.ts";
 import { freshCopiesOf } from "./fresh-name.ts";
 import { halfInTheWay, halfRefusal, halvesOf, NO_HALVES } from "./half-snapshots.ts";
+import { impossibility } from "./impossibility.ts";
 import type { StateIndex } from "./index-state.ts";
 import { isIso, isoRoute } from "./iso-image.ts";
 import {
-  beingWorkedOn,
   freshHint,
   isRecreated,
   ownChanges,
@@ -116,29 +116,6 @@ function withReplica(pair: Pair, replica: Workload): Pair {
   const { name } = pair.job.target;
   if (pair.kind === "instance") return replica.kind === "instance" ? { ...pair, replica: { ...replica, name } } : pair;
   return replica.kind === "volume" ? { ...pair, replica: { ...replica, name } } : pair;
-}
-
-/** What the servers cannot do at all. */
-function impossibility(pair: Pair, pool: string, { index, orders }: RouteContext): Refusal | undefined {
-  const { job, source } = pair;
-  const { target } = index;
-  const { host, restricted, instanceTypes } = target.facts;
-  const hidden = restricted ? ", or the agent's certificate may not use it" : "";
-  if (source.snapshots.some(({ name }) => name === orders.run))
-    return {
-      why: `the source has a snapshot ${orders.run} already`,
-      hint: "Another run began in the same second; start again",
-    };
-  if (target.busy.has(unitId(job.target))) return beingWorkedOn(pair);
-  if (!target.projects.has(job.target.project)) return { why: `${host} has no project ${job.target.project}${hidden}` };
-  if (pair.replica === undefined && !target.drivers.has(pool))
-    return {
-      why: `${host} has no storage pool ${pool}`,
-      hint: "Name another one in the configuration: storage, targetStorage",
-    };
-  if (source.kind === "instance" && !instanceTypes.includes(source.type))
-    return { why: `${host} cannot hold a ${source.type}` };
-  return undefined;
 }
 
 function routeToReplica(pair: Pair, replica: Workload, pool: string, context: RouteContext): Route {

@@ -210,18 +210,25 @@ test("filterDevices() drops a volume whose replica the instance's project does n
   expect(madeDevices([job("web1"), elsewhere], state)).toEqual({ root: ROOT });
 });
 
-test("filterDevices() leaves profiles off that the target lacks, and names the devices that are lost with them", () => {
+test("filterDevices() drops what comes from a profile that the target does not show", () => {
   const lost = { eth1: nic("lan") };
   const source = instance("web1", { profiles: ["default", "lan"], expandedDevices: { root: ROOT, ...lost } });
-  const made = plan(
-    [job("web1")],
-    stateOf(
-      { instances: [source], profiles: [profile("lan", lost)] },
-      { networks, profiles: [profile("default", {})] },
-    ),
-  );
-  expect(stepOf(made, "copy").copy.create).toMatchObject({ profiles: ["default"] });
-  expect(made.warnings.map(({ code }) => code)).toEqual(["profile.missing", "device.dropped"]);
+  const made = plan([job("web1")], stateOf({ instances: [source], profiles: [profile("lan", lost)] }, { networks }));
+  expect(stepOf(made, "copy").copy.create).toMatchObject({ profiles: [] });
+  expect(made.warnings.map(({ code }) => code)).toEqual(["profile.missing", "profile.missing", "device.dropped"]);
+});
+
+test("an instance waits for a profile that the target lacks: no server receives a snapshot that names it", () => {
+  const source = instance("web1", { profiles: ["default", "lan"] });
+  const made = plan([job("web1")], stateOf({ instances: [source] }, { profiles: [profile("default", {})] }));
+  expect(made.steps).toEqual([]);
+  expect(made.skipped).toEqual([
+    expect.objectContaining({
+      failed: true,
+      why: "backup has no profile lan, which the snapshots of the instance name",
+      hint: expect.stringMatching(/^On the target: incus profile create lan --project default/),
+    }),
+  ]);
 });
 
 test("filterDevices() finds profiles, networks and volumes in default where the target's project has none of its own", () => {

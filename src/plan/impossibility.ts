@@ -1,0 +1,48 @@
+import { unitId } from "../model/unit.ts";
+import { profileOf, type ServerIndex, type StateIndex, servingProject } from "./index-state.ts";
+import { beingWorkedOn, type Refusal } from "./judge-replica.ts";
+import type { Orders } from "./orders.ts";
+import type { Pair } from "./pair-up.ts";
+
+/** What the servers cannot do at all. */
+export function impossibility(
+  pair: Pair,
+  pool: string,
+  { index, orders }: { readonly index: StateIndex; readonly orders: Orders },
+): Refusal | undefined {
+  const { job, source } = pair;
+  const { target } = index;
+  const { host, restricted, instanceTypes } = target.facts;
+  const hidden = restricted ? ", or the agent's certificate may not use it" : "";
+  if (source.snapshots.some(({ name }) => name === orders.run))
+    return {
+      why: `the source has a snapshot ${orders.run} already`,
+      hint: "Another run began in the same second; start again",
+    };
+  if (target.busy.has(unitId(job.target))) return beingWorkedOn(pair);
+  if (!target.projects.has(job.target.project)) return { why: `${host} has no project ${job.target.project}${hidden}` };
+  if (pair.replica === undefined && !target.drivers.has(pool))
+    return {
+      why: `${host} has no storage pool ${pool}`,
+      hint: "Name another one in the configuration: storage, targetStorage",
+    };
+  if (source.kind === "instance" && !instanceTypes.includes(source.type))
+    return { why: `${host} cannot hold a ${source.type}` };
+  return missingProfiles(pair, target);
+}
+
+/** Snapshots remember the instance's profiles, and a server receives none that names one it lacks. */
+function missingProfiles({ job, source }: Pair, target: ServerIndex): Refusal | undefined {
+  if (source.kind === "volume") return undefined;
+  const { project } = job.target;
+  const home = servingProject(target, project, "ownProfiles");
+  // Every project has a profile default: where none is seen, none can be.
+  if (profileOf(target, project, "default") === undefined) return undefined;
+  const missing = source.profiles.filter((name) => profileOf(target, project, name) === undefined);
+  if (missing.length === 0) return undefined;
+  const make = missing.map((name) => `incus profile create ${name} --project ${home}`).join("; ");
+  return {
+    why: `${target.facts.host} has no profile ${missing.join(" and no profile ")}, which the snapshots of the instance name`,
+    hint: `On the target: ${make}. It may stay empty: what the replica lacks then is told`,
+  };
+}
