@@ -97,7 +97,8 @@ describe.each(GENERATIONS)("Incus %s: kept history on ZFS, plain and encrypted",
       expect(await readAll(lab.target, held, signal), unit.name).toEqual(
         expected.target.map((name) => digests?.get(name)),
       );
-      expect(Math.max(...(bytes ?? [])), unit.name).toBeLessThan(CONTENT_BYTES + FILLING_BYTES / 4);
+      // An instance's record of itself names its snapshots: it grows with them, and goes along with each of them.
+      expect(Math.max(...(bytes ?? [])), unit.name).toBeLessThan(CONTENT_BYTES + FILLING_BYTES / 2);
       expect(await ghostsOf(lab.target, unit), unit.name).toEqual([]);
       await expectRestorable(lab, workload, expected.target[0] ?? "", signal);
     }
