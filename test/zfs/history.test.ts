@@ -36,7 +36,7 @@ const simulation = { runs: RUNS, days: 10, sourcePolicy: "2", targetPolicy: "1h1
 
 type Case = { readonly kind: Kind; readonly pool: PoolKind };
 
-// The machine is slow: both generations together have every kind on both pools.
+// The machine is slow: both generations together have every kind on both pools; IAB_ZFS_POOLS=swapped is the other half.
 const CASES: Readonly<Record<Generation, readonly Case[]>> = {
   "6.0": [
     { kind: "instance", pool: "zfsEncrypted" },
@@ -49,6 +49,9 @@ const CASES: Readonly<Record<Generation, readonly Case[]>> = {
     { kind: "block", pool: "zfs" },
   ],
 };
+
+const isSwapped = process.env["IAB_ZFS_POOLS"] === "swapped";
+const OTHER: Readonly<Record<PoolKind, PoolKind>> = { zfs: "zfsEncrypted", zfsEncrypted: "zfs" };
 
 type Lab = CopyLab<ZfsDaemon>;
 
@@ -64,8 +67,8 @@ describe.each(GENERATIONS)("Incus %s: kept history on ZFS, plain and encrypted",
   });
 
   test(`${RUNS} runs keep what the policy says, each with its content, by increments alone`, async ({ signal }) => {
-    const workloads = CASES[generation].map((each) =>
-      workloadOf(lab.source, { project: lab.project, name: each.kind, ...each }),
+    const workloads = CASES[generation].map(({ kind, pool }) =>
+      workloadOf(lab.source, { project: lab.project, name: kind, kind, pool: isSwapped ? OTHER[pool] : pool }),
     );
     for (const workload of workloads) await createUnit(lab.source, workload, "1MiB");
     await writeAll(
