@@ -22,6 +22,8 @@ export type NewUnit = {
 
 const Config = z.record(z.string(), z.string());
 const UNDO_MS = 10 * MINUTE_MS;
+/** A server that has a whole file may take as long before it shows that it makes something of it. */
+const LATE_MS = 5 * SECOND_MS;
 
 /** Makes a unit that is not there yet out of a file. One that was made by half is removed again, and nobody else's. */
 export async function makeUnit(
@@ -40,12 +42,20 @@ export async function makeUnit(
   }
 }
 
+/** An import that was given up may go on, or only begin; what it makes can only be removed when it is there. */
 async function removeHalf(server: Making["server"], clock: Clock, unit: Unit, mark: string): Promise<void> {
   const signal = AbortSignal.timeout(UNDO_MS);
-  // An import that was given up may go on, and what it makes can only be removed when it is there.
-  while (await server.isBusy(unit, signal)) await clock.sleep(SECOND_MS, signal);
-  const record = await server.recordOf(unit, signal);
-  if (record !== undefined && markOf(record) === mark) await server.remove(unit, signal);
+  const until = clock.now() + LATE_MS;
+  for (;;) {
+    const isBusy = await server.isBusy(unit, signal);
+    const record = isBusy ? undefined : await server.recordOf(unit, signal);
+    if (record !== undefined) {
+      if (markOf(record) === mark) await server.remove(unit, signal);
+      return;
+    }
+    if (!isBusy && clock.now() >= until) return;
+    await clock.sleep(SECOND_MS, signal);
+  }
 }
 
 /** What a unit bears while it is being made. */

@@ -214,6 +214,27 @@ test.each(failures)("makeUnit() leaves nothing behind when $name", async ({ faul
   expect((await server.instances(signal)).map(({ name }) => name).sort()).toEqual(["web1"]);
 });
 
+test("makeUnit() removes what a server begins to make only after the import was given up", async ({ signal }) => {
+  const { fake, server } = await open();
+  let now = 0;
+  const late = {
+    now: () => now,
+    sleep: async (milliseconds: number) => {
+      now += milliseconds;
+      if (now === 2000) fake.addInstance({ name: "web2", content: "late", config: { "user.iab.restoring": "m1" } });
+    },
+  };
+  const importFile = () => Promise.reject(new Error("given up"));
+  const making = makeUnit(
+    { server: { ...server, importFile }, clock: { ...systemClock, ...late }, onProgress: () => {} },
+    { unit, pool: "local", mark: "m1", file: () => inParts(tarOf([])) },
+    signal,
+  );
+  await expect(making).rejects.toThrow("given up");
+  expect(now).toBe(2000);
+  expect(await server.instances(signal)).toEqual([]);
+});
+
 test("makeUnit() never removes what somebody else has made meanwhile", async ({ signal }) => {
   const { fake, server } = await open();
   const source = fake.addInstance({ name: "web1", content: "hello" });
