@@ -44,9 +44,12 @@ function mayRepeat(error: unknown, attempts: number, waitedMs: number, options: 
   return error.transient && (options.idempotent || !error.sent);
 }
 
-/** While a container's first process comes or goes, Incus 6.0.4 and 7.0.2 stumble over its number. */
-function isPassing({ reason }: IncusRefusal): boolean {
-  return /invalid PID/i.test(reason);
+/**
+ * While a container's first process comes or goes, Incus 6.0.4 and 7.0.2 stumble over its number, and 7.0.2's list of volumes
+ * over one that is being deleted. Whoever asks for that one itself is told 404.
+ */
+function isPassing({ reason, status }: IncusRefusal): boolean {
+  return /invalid PID/i.test(reason) || (status === 500 && /storage volume not found/i.test(reason));
 }
 
 /** What Incus 7.0.2 says of a member that the cluster has noticed to be gone. */

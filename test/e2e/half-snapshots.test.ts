@@ -52,8 +52,13 @@ describe.each(GENERATIONS)("Incus %s: a copy that loses its source after the las
 
   /** Takes a snapshot of something new, in a second of its own. */
   async function snapshot(box: InstanceUnit, name?: string): Promise<string> {
-    await setTimeout(1001 - (Date.now() % 1000));
-    const given = name ?? snapshotName(Date.now());
+    const taken = await snapshotNames(source, box);
+    let second: string;
+    do {
+      await setTimeout(1001 - (Date.now() % 1000));
+      second = snapshotName(Date.now());
+    } while (taken.includes(second));
+    const given = name ?? second;
     await changeContent(source, box, given);
     await takeSnapshot(source, box, given);
     return given;
