@@ -6,6 +6,7 @@ import { SECOND_MS } from "../model/time.ts";
 import { type InstanceUnit, unitLabel } from "../model/unit.ts";
 import { readMetadata } from "./answer.ts";
 import { carryOut } from "./carry-out.ts";
+import { changesVia } from "./changes.ts";
 import type { Connection } from "./connection.ts";
 import { type Ends, untilEnded } from "./copy-ends.ts";
 import type { Request } from "./exchange.ts";
@@ -79,12 +80,7 @@ export async function removeHalfSnapshots(
     makeWhole(ends, copy, { names: halves, asked }, clock, signal),
   );
   const via = { connection: target.connection, operations: target.operations, clock };
-  for (const name of whole) {
-    const what = `delete the snapshot ${name} of ${unitLabel(copy.target)}`;
-    const request: Request = { method: "DELETE", path: snapshotPath(copy.target, name), query: queryOf(copy.target) };
-    const isDone = async (under: AbortSignal) => !(await namesOf(ends, copy, under)).has(name);
-    await carryOut(via, { what, unit: copy.target, request, isDone }, signal);
-  }
+  for (const name of whole) await changesVia(via).deleteSnapshot(copy.target, name, signal);
 }
 
 /** What the target asks for, once it has answered. */
