@@ -97,6 +97,12 @@ export async function digestsOf(names: readonly string[], signal: AbortSignal): 
   return lines.map(([digest = ""]) => digest);
 }
 
+/** What a file system holds, a line for each thing in it, in order: all that a restore of its files brings back. */
+export async function linesOf(name: string, signal: AbortSignal): Promise<string[]> {
+  const lines = (await inGuest(`lab-digest --lines ${quoted(name)}`, signal)).split("\n");
+  return lines.filter((line) => line !== "").sort();
+}
+
 /** Writes into an idle dataset behind Incus's back, as its workload would: a file, or the beginning of a volume. */
 export async function writeInto(
   dataset: string,

@@ -22,7 +22,7 @@ export async function furnish(source: ZfsDaemon, project: string, signal: AbortS
     return { unit: { kind: "instance", project, name }, pool };
   };
   const volume = async (name: string, pool: PoolKind, type?: "block"): Promise<Workload> => {
-    const config = type === "block" ? { size: "16MiB" } : {};
+    const config = type === "block" ? { size: "32MiB" } : {};
     const body = { name, type: "custom", content_type: type ?? "filesystem", config };
     await call(source, "POST", `/1.0/storage-pools/${source.pools[pool]}/volumes?project=${project}`, body);
     const unit = { kind: "volume", project, pool: source.pools[pool], name } as const;

@@ -2,7 +2,7 @@ import { basename } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import type { Subject } from "../../src/model/reading.ts";
-import { unitId } from "../../src/model/unit.ts";
+import { type Unit, unitId } from "../../src/model/unit.ts";
 import type { HolderOrders } from "../contract/storage-holder.ts";
 import { pointsOf } from "../contract/storage-lab.ts";
 import { subjectOf } from "../contract/subjects.ts";
@@ -11,10 +11,21 @@ import { bytesOf } from "../lab/content.ts";
 import { GENERATIONS } from "../lab/lab.ts";
 import { openScratch, type Scratch } from "../lab/scratch.ts";
 import { deleteUnit, stopInstance, takeSnapshot } from "../lab/workloads.ts";
-import { datasetOf, digestsOf, inGuest, openZfsLab, writeInto, type ZfsDaemon } from "./guest.ts";
+import {
+  datasetOf,
+  digestsOf,
+  inGuest,
+  linesOf,
+  openZfsLab,
+  type PoolKind,
+  writeInto,
+  type ZfsDaemon,
+} from "./guest.ts";
 import { bringTools, dataUnit, furnish, HOME, restoreSnapshot, type Workload } from "./offsite-guest.ts";
 
 const POINTS = 12;
+/** What is written into each part between two backups. */
+const CHANGE_BYTES = 16 * 1024 ** 2;
 const PASSPHRASE = "twelve letters";
 
 /** Parts whose first backups are restored too. */
@@ -81,7 +92,7 @@ describe.each(GENERATIONS)("offsite backups from ZFS, Incus %s", (generation) =>
     const make = [
       `zfs create -o mountpoint=legacy ${plain}`,
       `zfs create -o mountpoint=legacy ${plain}/below`,
-      `zfs create -V 8M -o volmode=none ${plain}/swap`,
+      `zfs create -V 24M -o volmode=none ${plain}/swap`,
       `printf '${PASSPHRASE}' | zfs create -o encryption=on -o keyformat=passphrase -o mountpoint=legacy ${zpool}/locked`,
       `zfs unload-key ${zpool}/locked`,
       `zfs create -o mountpoint=none ${zpool}/restored`,
@@ -106,7 +117,7 @@ describe.each(GENERATIONS)("offsite backups from ZFS, Incus %s", (generation) =>
 
   async function change(seed: string, signal: AbortSignal): Promise<void> {
     for (const { dataset, workload } of parts()) {
-      const content = Buffer.concat([...bytesOf(`${seed}/${dataset}`, 300_000)]);
+      const content = Buffer.concat([...bytesOf(`${seed}/${dataset}`, CHANGE_BYTES)]);
       // The running one is written to from within, as a workload does it.
       if (workload.endsWith("/running")) {
         const inside = `incus-${generation}-source exec running --project ${scratch.project} -- sh -c 'cat >/data'`;
@@ -158,6 +169,43 @@ describe.each(GENERATIONS)("offsite backups from ZFS, Incus %s", (generation) =>
     return found;
   }
 
+  /** What workloads hold that are made again from their newest backups, each in the other pool. */
+  async function madeAgain(signal: AbortSignal): Promise<string[][]> {
+    const listed = Listed.parse(JSON.parse((await iab("offsite list -f json", signal)).stdout));
+    const found: string[][] = [];
+    for (const { unit, pool } of workloads) {
+      const other = pool === "zfs" ? "zfsEncrypted" : "zfs";
+      const id = listed.findLast(({ tags }) => tags["workload"] === unitId(unit) && tags["part"] !== "record")?.id;
+      const made: Unit = {
+        ...unit,
+        name: `again-${unit.name}`,
+        ...(unit.kind === "volume" && { pool: source.pools[other] }),
+      };
+      const name = unit.kind === "volume" ? `${source.pools[other]}/${made.name}` : made.name;
+      const to = `--to-incus ${unit.project}/${name} --pool ${source.pools[other]}`;
+      const { exitCode } = await iab(`offsite restore ${id} ${to}`, signal);
+      expect(exitCode, await inGuest(`cat ${HOME}/stderr`, signal)).toBe(0);
+      found.push(await contentOf(made, other, signal));
+      await deleteUnit(source, made);
+    }
+    return found;
+  }
+
+  /** A dataset within comes back as a folder. */
+  async function contentOf(unit: Unit, pool: PoolKind, signal: AbortSignal): Promise<string[]> {
+    const dataset = datasetOf(source, pool, unit);
+    if (unit.name.endsWith("disk")) return digestsOf([dataset], signal);
+    const lines = await linesOf(dataset, signal);
+    if (unit.name !== "data") return lines;
+    const inner = await linesOf(`${dataset}/inner`, signal);
+    return [...lines, "inner\td\t755\t0:0\t", ...inner.map((line) => `inner/${line}`)].sort();
+  }
+
+  /** All that lies in the repository, its indexes and logs included. */
+  async function repositoryBytes(signal: AbortSignal): Promise<number> {
+    return Number((await inGuest(`du -sb ${HOME}/repository`, signal)).split("\t")[0]);
+  }
+
   const digests = (signal: AbortSignal) =>
     digestsOf(
       parts().map(({ dataset }) => dataset),
@@ -184,8 +232,16 @@ describe.each(GENERATIONS)("offsite backups from ZFS, Incus %s", (generation) =>
     await change("second", signal);
     const changed = await digests(signal);
     expect(changed.filter((digest) => before.includes(digest))).toEqual([]);
+    const stored = await repositoryBytes(signal);
     expect(await run(signal)).toEqual({ exitCode: 0, failures: [] });
+    const uploaded = (await repositoryBytes(signal)) - stored;
+    const changeBytes = parts().length * CHANGE_BYTES;
+    process.stdout.write(`${uploaded} bytes stored of a change of ${changeBytes}\n`);
+    expect(uploaded).toBeLessThanOrEqual(changeBytes * 1.05);
     expect(await restored("newest", parts(), signal)).toEqual(changed);
+    const live: string[][] = [];
+    for (const { unit, pool } of workloads) live.push(await contentOf(unit, pool, signal));
+    expect(await madeAgain(signal)).toEqual(live);
     // What was restored of the first is enough to see that it is another: a running container's files, and a disk.
     const few = parts().flatMap((part, index) => (FEW.test(part.dataset) ? [{ ...part, digest: before[index] }] : []));
     expect(await restored("first", few, signal)).toEqual(few.map(({ digest }) => digest));
