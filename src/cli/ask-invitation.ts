@@ -3,7 +3,7 @@ import type { Side } from "../model/job.ts";
 import type { World } from "../model/ports.ts";
 import type { Invitation } from "../onboard/onboard-server.ts";
 import { serverUrl } from "../onboard/server-url.ts";
-import { parseTrustToken } from "../onboard/trust-token.ts";
+import { checkNotExpired, parseTrustToken } from "../onboard/trust-token.ts";
 
 /** What a person reads before the first question. */
 export const INTRODUCTION = `Two Incus servers are to trust this agent. Make a token on each of them:
@@ -28,15 +28,15 @@ async function askToken(side: Side, { terminal, clock, signal }: World): Promise
   for (;;) {
     const typed = (await terminal.ask(question, { hidden: true }, signal)).trim();
     if (typed === "") return undefined;
-    const problem = problemOf(() => parseTrustToken(typed, side, clock.now()));
+    const problem = problemOf(() => checkNotExpired(parseTrustToken(typed, side), side, clock.now()));
     if (problem === undefined) return typed;
     terminal.tell(problem);
   }
 }
 
 async function askUrl(side: Side, token: string | undefined, world: World): Promise<string | undefined> {
-  const { terminal, clock, signal } = world;
-  const known = token === undefined ? [] : parseTrustToken(token, side, clock.now()).addresses;
+  const { terminal, signal } = world;
+  const known = token === undefined ? [] : parseTrustToken(token, side).addresses;
   const otherwise = known.length === 0 ? "" : ` (empty: ${known.join(", ")}, whichever answers)`;
   for (;;) {
     const typed = (await terminal.ask(`Address of the ${side} server${otherwise}: `, { hidden: false }, signal)).trim();

@@ -5,7 +5,7 @@ import type { EpochMs } from "../model/time.ts";
 import { clientCertificate } from "./client-certificate.ts";
 import { pinPath, readIdentity, readPin, writeIdentity } from "./credentials.ts";
 import { serverUrl } from "./server-url.ts";
-import { parseTrustToken, TOKEN_COMMAND, type TrustToken } from "./trust-token.ts";
+import { checkNotExpired, parseTrustToken, TOKEN_COMMAND, type TrustToken } from "./trust-token.ts";
 
 /** What onboarding needs of the world. */
 export type OnboardWorld = {
@@ -42,9 +42,12 @@ export async function onboardServer(
   world: OnboardWorld,
   signal: AbortSignal,
 ): Promise<Onboarded> {
-  const parsed = token === undefined ? undefined : parseTrustToken(token, side, world.now);
+  const parsed = token === undefined ? undefined : parseTrustToken(token, side);
+  const existing = await readIdentity(folder, world.files, signal);
+  // Only an agent that has been here before may be trusted already, and then a token need not be good any more.
+  if (parsed !== undefined && existing === undefined) checkNotExpired(parsed, side, world.now);
   const server = await findServer({ side, url, token: parsed }, folder, world, signal);
-  const identity = await identityIn(folder, world, signal);
+  const identity = existing ?? (await makeIdentity(folder, world));
   const alreadyTrusted = await world.trust.isTrusted(server.url, server.pin, identity, signal);
   if (!alreadyTrusted) await introduce({ side, server, identity, token: parsed }, world, signal);
   await world.files.writePrivate(pinPath(folder, server.url), server.pin);
@@ -97,10 +100,8 @@ async function pinnedFingerprint(
   });
 }
 
-/** The agent's identity, made on first use. It is on disk before a token is spent on it: a key lost is a token lost. */
-async function identityIn(folder: string, world: OnboardWorld, signal: AbortSignal): Promise<ClientIdentity> {
-  const existing = await readIdentity(folder, world.files, signal);
-  if (existing !== undefined) return existing;
+/** A new identity of the agent. It is on disk before a token is spent on it: a key lost is a token lost. */
+async function makeIdentity(folder: string, world: OnboardWorld): Promise<ClientIdentity> {
   const { publicKey, privateKey } = await world.keyPairs.generate();
   const keys = { publicKey, privateKey: privateKey.reveal() };
   const identity = { certificate: clientCertificate(keys, world.now, world.serial), key: privateKey };
@@ -117,7 +118,7 @@ type Introduction = {
 
 async function introduce(
   { side, server, identity, token }: Introduction,
-  { trust }: OnboardWorld,
+  { trust, now }: OnboardWorld,
   signal: AbortSignal,
 ): Promise<void> {
   if (token === undefined) {
@@ -125,6 +126,7 @@ async function introduce(
       hint: `Make a token there with \`${TOKEN_COMMAND}\` and give it as --${side}Token`,
     });
   }
+  checkNotExpired(token, side, now);
   await trust.redeem(server.url, server.pin, identity, token.whole, signal);
   if (await trust.isTrusted(server.url, server.pin, identity, signal)) return;
   throw new AgentError(

@@ -24,7 +24,7 @@ const Content = z.object({
 });
 
 /** Decodes a trust token of a server that is called `who`. What is wrong is said without showing the token. */
-export function parseTrustToken(text: string, who: string, now: EpochMs): TrustToken {
+export function parseTrustToken(text: string, who: string): TrustToken {
   const whole = text.trim();
   if (whole === "") throw bad(who, "it is empty");
   if (!/^[A-Za-z0-9+/]+=*$/.test(whole)) throw bad(who, "it has characters that no token has; was it cut or wrapped?");
@@ -34,13 +34,16 @@ export function parseTrustToken(text: string, who: string, now: EpochMs): TrustT
     throw bad(who, `${field} is missing or not as it should be`);
   }
   const expiresAt = moment(read.data.expires_at);
-  if (expiresAt !== undefined && expiresAt <= now) {
-    throw new AgentError("usage", `Cannot use the token for the ${who} server: it expired at ${rfc3339(expiresAt)}`, {
-      hint: `Make a new one there: ${TOKEN_COMMAND}. If it should still be good, check this machine's clock`,
-    });
-  }
   const { client_name: clientName, fingerprint, addresses } = read.data;
   return { clientName, fingerprint: fingerprint.toLowerCase(), addresses, expiresAt, whole: new Secret(whole) };
+}
+
+/** Refuses a token whose time is over. No server takes it any more, but its fingerprint still tells who made it. */
+export function checkNotExpired({ expiresAt }: TrustToken, who: string, now: EpochMs): void {
+  if (expiresAt === undefined || expiresAt > now) return;
+  throw new AgentError("usage", `Cannot use the token for the ${who} server: it expired at ${rfc3339(expiresAt)}`, {
+    hint: `Make a new one there: ${TOKEN_COMMAND}. If it should still be good, check this machine's clock`,
+  });
 }
 
 /** What a person types on the server for a token. */

@@ -1,8 +1,10 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, expect, test } from "vitest";
 import { parseConfig } from "../../src/config/parse-config.ts";
 import { iab } from "../cli/iab.ts";
 import { memoryWorld } from "../fakes/world/memory-world.ts";
-import { GENERATIONS, openLab } from "../lab/lab.ts";
+import { call } from "../lab/daemon-api.ts";
+import { GENERATIONS, type LabDaemon, openLab } from "../lab/lab.ts";
 import { openScratch, type Scratch } from "../lab/scratch.ts";
 import { makeToken, removeTrust } from "../lab/trust.ts";
 import { createInstance, createVolume } from "../lab/workloads.ts";
@@ -93,6 +95,56 @@ test.each(GENERATIONS)(
     expect([...second.texts.keys()].filter((path) => path.includes("/servers/"))).toEqual([]);
   },
 );
+
+test.each(GENERATIONS)(
+  "iab onboard on Incus %s, typed again, needs no good token where it is trusted, and one where it is not",
+  async (generation) => {
+    const { source, target } = lab.incus[generation];
+    const argv = ["onboard", "--sourceURL", source.url, "--targetURL", target.url, "--bare", "--outConfig", "/etc/iab"];
+    argv.push("--sourceToken", "@/t/source", "--targetToken", "@/t/target");
+    const client = { name: "expires" };
+    const here = world({ "/t/source": await makeToken(source, client), "/t/target": await makeToken(target, client) });
+    expect(await iab(argv, here)).toMatchObject({ exitCode: 0, stderr: "" });
+    const certificate = here.texts.get(CERTIFICATE) ?? "";
+    undo = [source, target].map((server) => () => removeTrust(server, certificate));
+    const written = here.texts.get(CONFIG) ?? "";
+
+    // The very same words, once the configuration is gone: both tokens are used up.
+    here.texts.delete(CONFIG);
+    const again = await iab(argv, here);
+    expect(again).toMatchObject({ exitCode: 0, stderr: "" });
+    expect(again.stdout).toMatch(/source: \S+ trusts the agent already\ntarget: \S+ trusts the agent already/);
+    expect(parseConfig(here.texts.get(CONFIG) ?? "").hosts).toEqual(parseConfig(written).hosts);
+
+    here.texts.delete(CONFIG);
+    here.texts.set("/t/source", await expiredToken(source));
+    // A world of its own: the clock of one stands still.
+    const later = world(Object.fromEntries(here.texts));
+    const expired = await iab(argv, later);
+    expect(expired).toMatchObject({ exitCode: 0, stderr: "" });
+    expect(expired.stdout).toMatch(/source: \S+ trusts the agent already/);
+
+    later.texts.delete(CONFIG);
+    await undo.shift()?.();
+    const before = new Map(later.texts);
+    const refused = await iab(argv, later);
+    expect(refused).toMatchObject({ exitCode: 2, stdout: "" });
+    expect(refused.stderr).toMatch(/Cannot use the token for the source server: it expired at 20/);
+    expect(new Map(later.texts)).toEqual(before);
+  },
+);
+
+/** A token whose time is over, as a server makes it that gives its tokens a second. */
+async function expiredToken(daemon: LabDaemon): Promise<string> {
+  await call(daemon, "PATCH", "/1.0", { config: { "core.remote_token_expiry": "1S" } });
+  try {
+    const token = await makeToken(daemon, { name: "expires" });
+    await sleep(1500);
+    return token;
+  } finally {
+    await call(daemon, "PATCH", "/1.0", { config: { "core.remote_token_expiry": "" } });
+  }
+}
 
 test("iab onboard sends a token to no other server than its own", async () => {
   const { source } = lab.incus["6.0"];

@@ -108,6 +108,30 @@ test("onboardServer() uses an identity that is there, and no token where it is t
   expect(w.written).toEqual([`${FOLDER}/servers/192.0.2.10_8443.pem`]);
 });
 
+const EXPIRED = { expires_at: "2026-11-20T02:59:59Z" };
+
+test.each([
+  { name: "takes an expired token where it is trusted already", answers: { trusted: true }, rejects: undefined },
+  { name: "refuses an expired token where it is not trusted", answers: {}, rejects: { code: "usage" } },
+  {
+    name: "refuses an expired token of another server, trusted or not",
+    answers: { trusted: true, shows: WRONG },
+    rejects: { code: "trust.mismatch" },
+  },
+])("onboardServer() with an identity $name", async ({ answers, rejects }) => {
+  const { trust, heard } = server(answers);
+  const w = world(trust, {
+    [`${FOLDER}/iab_client.key`]: identity.key.reveal(),
+    [`${FOLDER}/iab_client.crt`]: identity.certificate,
+  });
+  const invitation = { side: "source", url: URL_A, token: token(EXPIRED) } as const;
+  const done = onboardServer(invitation, FOLDER, w, new AbortController().signal);
+  if (rejects === undefined) await expect(done).resolves.toMatchObject({ pin: PIN, alreadyTrusted: true });
+  else await expect(done).rejects.toMatchObject(rejects);
+  expect(heard).toEqual([`peek ${URL_A}`]);
+  expect(w.written).toEqual(rejects === undefined ? [`${FOLDER}/servers/192.0.2.10_8443.pem`] : []);
+});
+
 test("onboardServer() sends nothing to a server with another certificate", async ({ signal }) => {
   const { trust, heard } = server({ shows: WRONG });
   const w = world(trust);
@@ -162,7 +186,7 @@ const broken = [
   },
   {
     name: "an expired token",
-    text: token({ expires_at: "2026-11-20T02:59:59Z" }),
+    text: token(EXPIRED),
     says: "it expired at 2026-11-20T02:59:59Z",
   },
 ];
