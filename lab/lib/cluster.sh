@@ -14,20 +14,7 @@ ensure_cluster() {
 is_clustered() { client "$1" "$2" query /1.0/cluster | grep -q '"enabled": true'; }
 
 found_cluster() {
-  client "$1" one admin init --preseed <<END
-config:
-  core.https_address: "$(address_of "$1" one):$HTTPS_PORT"
-  images.auto_update_interval: "0"
-cluster: {server_name: one, enabled: true}
-storage_pools:
-- {name: local, driver: btrfs, config: {size: 2GiB}}
-- {name: tank, driver: btrfs, config: {size: 2GiB}}
-- {name: plain, driver: dir}
-profiles:
-- name: default
-  devices:
-    root: {type: disk, path: /, pool: local}
-END
+  { preseed "$1" one 2GiB && echo 'cluster: {server_name: one, enabled: true}'; } | client "$1" one admin init --preseed
 }
 
 join_cluster() {

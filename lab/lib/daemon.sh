@@ -59,22 +59,27 @@ client() {
 initialise() {
   local generation=$1 side=$2
   if ! client "$generation" "$side" query /1.0/profiles/default 2>/dev/null | grep -q '"pool"'; then
-    client "$generation" "$side" admin init --preseed <<END
+    preseed "$generation" "$side" 6GiB | client "$generation" "$side" admin init --preseed
+  fi
+  ensure_image "$generation" "$side"
+  [ "$side" = target ] || ensure_network "$generation"
+}
+
+# preseed GENERATION SIDE SIZE: what every new daemon begins with; the size is that of its btrfs pools.
+preseed() {
+  cat <<END
 config:
-  core.https_address: "$(address_of "$generation" "$side"):$HTTPS_PORT"
+  core.https_address: "$(address_of "$1" "$2"):$HTTPS_PORT"
   images.auto_update_interval: "0"
 storage_pools:
-- {name: local, driver: btrfs, config: {size: 6GiB}}
-- {name: tank, driver: btrfs, config: {size: 6GiB}}
+- {name: local, driver: btrfs, config: {size: $3}}
+- {name: tank, driver: btrfs, config: {size: $3}}
 - {name: plain, driver: dir}
 profiles:
 - name: default
   devices:
     root: {type: disk, path: /, pool: local}
 END
-  fi
-  ensure_image "$generation" "$side"
-  [ "$side" = target ] || ensure_network "$generation"
 }
 
 ensure_image() {

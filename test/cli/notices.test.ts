@@ -1,43 +1,16 @@
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { AgentError } from "../../src/model/errors.ts";
+import { listeningService } from "../notify/listening-service.ts";
 import { CONFIG, stage } from "./stage.ts";
 
-type Heard = { readonly path: string; readonly rid: string | null; readonly body: string };
-
-let heard: Heard[] = [];
-let status = 200;
-
 /** Healthchecks and Gotify in one. */
-const service = createServer((request, response) => {
-  let body = "";
-  request.on("data", (chunk) => {
-    body += String(chunk);
-  });
-  request.on("end", () => {
-    const url = new URL(request.url ?? "/", "http://127.0.0.1");
-    heard.push({ path: url.pathname, rid: url.searchParams.get("rid"), body });
-    response.writeHead(status).end();
-  });
-});
-
-let address: string;
-beforeAll(async () => {
-  await new Promise<void>((resolve) => service.listen(0, "127.0.0.1", resolve));
-  address = `http://127.0.0.1:${(service.address() as AddressInfo).port}`;
-});
-afterAll(() => service.close());
-afterEach(() => {
-  heard = [];
-  status = 200;
-});
+const { address, heard, answers } = listeningService();
 
 /** The stage with both services in the configuration: the one by its address, the other by a file. */
 function noticed(more: object = {}) {
-  const iab = { ...CONFIG.iab, healthchecksUrl: `${address}/ping/x`, gotifyUrl: { file: "/etc/iab/gotify-url" } };
+  const iab = { ...CONFIG.iab, healthchecksUrl: `${address()}/ping/x`, gotifyUrl: { file: "/etc/iab/gotify-url" } };
   const staged = stage({ ...CONFIG, iab, ...more });
-  staged.world.texts.set("/etc/iab/gotify-url", `${address}/message?token=a\n`);
+  staged.world.texts.set("/etc/iab/gotify-url", `${address()}/message?token=a\n`);
   return staged;
 }
 
@@ -47,7 +20,7 @@ test("iab run tells Healthchecks its beginning and its end, by one id, and Gotif
   const { run } = noticed();
   expect(await run()).toMatchObject({ exitCode: 0 });
   expect(paths()).toEqual(["/ping/x/0", "/ping/x/start"]);
-  expect(new Set(heard.map(({ rid }) => rid)).size).toBe(1);
+  expect(new Set(heard.map(({ query }) => query)).size).toBe(1);
   expect(heard.find(({ path }) => path === "/ping/x/0")?.body).toContain("exit code 0");
 });
 
@@ -70,7 +43,7 @@ test("iab run tells both services of a configuration that cannot be used, wherev
 });
 
 test("iab run is not failed by services that fail", async () => {
-  status = 404;
+  answers.push(404, 404);
   const { run, world } = noticed();
   expect(await run()).toMatchObject({ exitCode: 0, stderr: "" });
   expect(world.logged.filter(({ event }) => event === "notice.failed")).toHaveLength(2);

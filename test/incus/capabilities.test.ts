@@ -14,64 +14,30 @@ const NONE: Capabilities = {
   zfsNewestCommon: false,
 };
 
+const FROM_6_13 = { tellLateSuccess: true };
+const FROM_6_17 = { ...FROM_6_13, patchKeepsDescription: true };
+const FROM_6_21 = { ...FROM_6_17, listPoolsRestricted: true };
+const FROM_7_0 = { ...FROM_6_21, cancelMigration: true };
+const FROM_7_0_1 = { ...FROM_7_0, zfsNewestCommon: true };
+const FROM_7_0_2 = { ...FROM_7_0_1, repairsHalves: true };
+
 const versions: { version: string; can: Partial<Capabilities> }[] = [
   { version: "6.0.0", can: {} },
   { version: "6.0.4", can: {} },
   { version: "6.0.5", can: { tellLateSuccess: true } },
-  { version: "6.0.6", can: { tellLateSuccess: true, listPoolsRestricted: true, patchKeepsDescription: true } },
-  { version: "6.0.10", can: { tellLateSuccess: true, listPoolsRestricted: true, patchKeepsDescription: true } },
+  { version: "6.0.6", can: FROM_6_21 },
+  { version: "6.0.10", can: FROM_6_21 },
   { version: "6.12", can: {} },
-  { version: "6.13", can: { tellLateSuccess: true } },
-  { version: "6.16", can: { tellLateSuccess: true } },
-  { version: "6.17", can: { tellLateSuccess: true, patchKeepsDescription: true } },
-  { version: "6.21", can: { tellLateSuccess: true, patchKeepsDescription: true, listPoolsRestricted: true } },
-  { version: "6.23", can: { tellLateSuccess: true, patchKeepsDescription: true, listPoolsRestricted: true } },
-  {
-    version: "7.0.0",
-    can: { tellLateSuccess: true, patchKeepsDescription: true, listPoolsRestricted: true, cancelMigration: true },
-  },
-  {
-    version: "7.0.1",
-    can: {
-      tellLateSuccess: true,
-      patchKeepsDescription: true,
-      listPoolsRestricted: true,
-      cancelMigration: true,
-      zfsNewestCommon: true,
-    },
-  },
-  {
-    version: "7.0.2",
-    can: {
-      tellLateSuccess: true,
-      patchKeepsDescription: true,
-      listPoolsRestricted: true,
-      cancelMigration: true,
-      zfsNewestCommon: true,
-      repairsHalves: true,
-    },
-  },
-  {
-    version: "7.4",
-    can: {
-      tellLateSuccess: true,
-      patchKeepsDescription: true,
-      listPoolsRestricted: true,
-      cancelMigration: true,
-      zfsNewestCommon: true,
-      repairsHalves: true,
-    },
-  },
-  {
-    version: "7.3",
-    can: {
-      tellLateSuccess: true,
-      patchKeepsDescription: true,
-      listPoolsRestricted: true,
-      cancelMigration: true,
-      zfsNewestCommon: true,
-    },
-  },
+  { version: "6.13", can: FROM_6_13 },
+  { version: "6.16", can: FROM_6_13 },
+  { version: "6.17", can: FROM_6_17 },
+  { version: "6.21", can: FROM_6_21 },
+  { version: "6.23", can: FROM_6_21 },
+  { version: "7.0.0", can: FROM_7_0 },
+  { version: "7.0.1", can: FROM_7_0_1 },
+  { version: "7.0.2", can: FROM_7_0_2 },
+  { version: "7.4", can: FROM_7_0_2 },
+  { version: "7.3", can: FROM_7_0_1 },
   { version: "unknown", can: {} },
   { version: "", can: {} },
 ];

@@ -1,5 +1,3 @@
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { HttpResponse, http } from "msw";
 import { setupServer } from "msw/node";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
@@ -8,41 +6,15 @@ import { Secret } from "../../src/model/secret.ts";
 import { gotify } from "../../src/notify/gotify.ts";
 import { healthchecks, pingAddress } from "../../src/notify/healthchecks.ts";
 import { ensureCheck } from "../../src/notify/healthchecks-check.ts";
+import { listeningService } from "./listening-service.ts";
 
-type Ping = { readonly path: string; readonly query: string; readonly body: string };
-
-let pings: Ping[] = [];
-let answers: number[] = [];
-
-/** A Healthchecks or Gotify that answers with the given statuses in turn, then with 200, and remembers what it heard. */
-const service = createServer((request, response) => {
-  let body = "";
-  request.on("data", (chunk) => {
-    body += String(chunk);
-  });
-  request.on("end", () => {
-    const url = new URL(request.url ?? "/", "http://127.0.0.1");
-    pings.push({ path: url.pathname, query: url.search, body });
-    response.writeHead(answers.shift() ?? 200).end("OK");
-  });
-});
-
-let address: string;
-beforeAll(async () => {
-  await new Promise<void>((resolve) => service.listen(0, "127.0.0.1", resolve));
-  address = `http://127.0.0.1:${(service.address() as AddressInfo).port}`;
-});
-afterAll(() => service.close());
-afterEach(() => {
-  pings = [];
-  answers = [];
-});
+const { address, heard: pings, answers } = listeningService();
 
 const clock: Clock = { now: () => 0, sleep: async () => undefined };
 const RUN = "3f2c1f0e-0000-4000-8000-000000000001";
 
 test("healthchecks() tells the start and the exit code with the report, both with the run's id", async ({ signal }) => {
-  const notifier = healthchecks(new Secret(`${address}/ping/secret-uuid/`), RUN, clock, recorder().log);
+  const notifier = healthchecks(new Secret(`${address()}/ping/secret-uuid/`), RUN, clock, recorder().log);
   await notifier.started(signal);
   await notifier.ended(3, "one copy failed", signal);
   expect(pings).toEqual([
@@ -52,7 +24,7 @@ test("healthchecks() tells the start and the exit code with the report, both wit
 });
 
 test("healthchecks() takes a run that its window has ended for no failure", async ({ signal }) => {
-  await healthchecks(new Secret(`${address}/ping/x`), RUN, clock, recorder().log).ended(
+  await healthchecks(new Secret(`${address()}/ping/x`), RUN, clock, recorder().log).ended(
     75,
     "the window closed",
     signal,
@@ -61,15 +33,15 @@ test("healthchecks() takes a run that its window has ended for no failure", asyn
 });
 
 test("healthchecks() tries again when the service is busy", async ({ signal }) => {
-  answers = [503, 429];
-  await healthchecks(new Secret(`${address}/ping/x`), RUN, clock, recorder().log).ended(0, "", signal);
+  answers.push(503, 429);
+  await healthchecks(new Secret(`${address()}/ping/x`), RUN, clock, recorder().log).ended(0, "", signal);
   expect(pings.map((ping) => ping.path)).toEqual(["/ping/x/0", "/ping/x/0", "/ping/x/0"]);
 });
 
 test("healthchecks() does not insist when the service knows no such check", async ({ signal }) => {
-  answers = [404];
+  answers.push(404);
   const { log, lines } = recorder();
-  await healthchecks(new Secret(`${address}/ping/gone`), RUN, clock, log).started(signal);
+  await healthchecks(new Secret(`${address()}/ping/gone`), RUN, clock, log).started(signal);
   expect(pings).toHaveLength(1);
   expect(lines).toEqual([
     ["notice.failed", { service: "healthchecks", what: "start", why: "the service answered 404" }],
@@ -85,7 +57,7 @@ test("a service that cannot be reached is a warning without its address", async 
 
 test("healthchecks() sends the end of a report that is too long", async ({ signal }) => {
   const report = `${"x".repeat(60_000)} the end`;
-  await healthchecks(new Secret(`${address}/ping/x`), RUN, clock, recorder().log).ended(3, report, signal);
+  await healthchecks(new Secret(`${address()}/ping/x`), RUN, clock, recorder().log).ended(3, report, signal);
   expect(pings[0]?.body.length).toBeLessThan(30_000);
   expect(pings[0]?.body.endsWith("the end")).toBe(true);
 });
@@ -104,7 +76,7 @@ test.each(addresses)("pingAddress() of $name", ({ from, to }) => {
 });
 
 test("gotify() sends a message when the run failed", async ({ signal }) => {
-  await gotify(new Secret(`${address}/message?token=app`), clock, recorder().log).ended(3, "db: refused", signal);
+  await gotify(new Secret(`${address()}/message?token=app`), clock, recorder().log).ended(3, "db: refused", signal);
   expect(pings).toHaveLength(1);
   expect(pings[0]).toMatchObject({ path: "/message", query: "?token=app" });
   expect(JSON.parse(pings[0]?.body ?? "")).toEqual({
@@ -115,7 +87,7 @@ test("gotify() sends a message when the run failed", async ({ signal }) => {
 });
 
 test.each([0, 11, 75])("gotify() keeps quiet at exit code %i", async (exitCode) => {
-  const notifier = gotify(new Secret(`${address}/message?token=app`), clock, recorder().log);
+  const notifier = gotify(new Secret(`${address()}/message?token=app`), clock, recorder().log);
   const { signal } = new AbortController();
   await notifier.started(signal);
   await notifier.ended(exitCode, "fine", signal);
