@@ -3,7 +3,8 @@ import { attempt, type Finding, failure, ok } from "../doctor/attempt.ts";
 import { checkPrivate, judgeValidity } from "../doctor/check-credentials.ts";
 import type { Check } from "../model/check.ts";
 import { SIDES, type Side } from "../model/job.ts";
-import type { ClientIdentity, World } from "../model/ports.ts";
+import type { World } from "../model/ports.ts";
+import type { ClientIdentity } from "../model/trust-ports.ts";
 import { certificateSpan } from "../onboard/certificate-span.ts";
 import { keyPath, readIdentity, readPin } from "../onboard/credentials.ts";
 

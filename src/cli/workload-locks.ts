@@ -62,6 +62,9 @@ function workloadsOf({ steps }: Plan, { hosts }: Config): Map<string, Wanted> {
 function unitsOf(step: Step): [Side, Unit][] {
   const source: [Side, Unit] = ["source", step.workload];
   switch (step.kind) {
+    // A profile is no workload of anybody's, and made once.
+    case "stand-in":
+      return [];
     case "recover":
     case "snapshot":
       return [source];
@@ -86,7 +89,10 @@ function without(busy: readonly Skipped[], plan: Plan): Plan {
   const skipped = [...busy];
   const isOut = (unit: Unit) => skipped.some(({ workload }) => unitId(workload) === unitId(unit));
   for (;;) {
-    const steps = plan.steps.filter(({ workload }) => !isOut(workload));
+    const staying = plan.steps.filter(({ kind, workload }) => kind === "stand-in" || !isOut(workload));
+    const needed = new Set(staying.flatMap(({ needs }) => needs));
+    // A profile is made for all that name it, whichever of them it is listed with.
+    const steps = staying.filter(({ kind, id }) => kind !== "stand-in" || needed.has(id));
     const left = new Set(steps.map(({ id }) => id));
     const torn = steps.find(({ needs }) => needs.some((id) => !left.has(id)));
     if (torn === undefined) return { ...plan, steps, skipped: [...plan.skipped, ...skipped] };

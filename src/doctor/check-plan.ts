@@ -28,7 +28,7 @@ export function checkWorkloads({ steps, skipped, warnings }: Plan): Check[] {
 
 const REMEDIES: Readonly<Record<string, string>> = {
   "policy.unused": "Correct the name in the configuration, or remove the policy",
-  "profile.missing": "Create it on the target, or do without",
+  "profile.missing": "Make it on the target before the run, fill the one that stands in for it, or do without",
   "device.dropped": "Create what it needs on the target, or name it under excludeDevices",
   "history.lost": "See docs/history.md: somebody has refreshed the replica by hand",
 };

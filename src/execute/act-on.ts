@@ -39,6 +39,9 @@ export function actOn(tools: Tools): Act {
       case "adopt":
         await target.patchConfig(step.unit, step.marks, signal);
         return {};
+      case "stand-in":
+        await target.createProfile(step.profile, signal);
+        return {};
       case "mend":
         await tools.servers.mend(step.copy, step.names, signal);
         return {};

@@ -7,6 +7,7 @@ import { MINUTE_MS, SECOND_MS } from "../model/time.ts";
 import { type InstanceUnit, type Unit, unitLabel } from "../model/unit.ts";
 import { readMetadata } from "./answer.ts";
 import { carryOut, type Via } from "./carry-out.ts";
+import { createProfile } from "./create-profile.ts";
 import type { Request } from "./exchange.ts";
 import { DeviceMap, Strings } from "./instances.ts";
 import { exists, listSnapshots, readInstance } from "./listing.ts";
@@ -39,6 +40,7 @@ export function changesVia(via: Via): ServerWriter {
     rename: (unit, name, signal) => rename(via, unit, name, signal),
     createVolume: (unit, made, contents, signal) => createVolume(via, unit, made, contents, signal),
     contents: (unit, signal) => readContents(via, unit, signal),
+    createProfile: (profile, signal) => createProfile(via, profile, signal),
     remove: (unit, signal) => remove(via, unit, signal),
   };
 }

@@ -1,6 +1,7 @@
 import { AgentError, IncusRefusal } from "../model/errors.ts";
-import type { ClientIdentity, Clock, Trust } from "../model/ports.ts";
+import type { Clock } from "../model/ports.ts";
 import type { Secret } from "../model/secret.ts";
+import type { ClientIdentity, Trust } from "../model/trust-ports.ts";
 import { type Connection, openConnection } from "./connection.ts";
 import { isTrusted } from "./facts.ts";
 import { fingerprintOf, peekCertificate } from "./tls.ts";

@@ -8,6 +8,8 @@ export const MARKS = {
   last: "user.iab.last",
   /** On a replica: JSON of the devices it was made without. */
   dropped: "user.iab.dropped-devices",
+  /** On a replica: JSON of its source's profiles that it does without. */
+  leftOff: "user.iab.dropped-profiles",
   /**
    * On a replica with kept history: the names of its snapshots, as JSON, to notice when some are lost. Of an instance on
    * its root volume too: a refresh by hand replaces the instance's configuration by the source's, and leaves that.
@@ -23,6 +25,8 @@ export const MARKS = {
   stopped: "user.iab.stopped",
   /** On what an offsite run makes for the time of its reading (a copy to export from): `user@host` and the run, `iab@host1 offsite-…`. */
   offsite: "user.iab.offsite",
+  /** On an empty profile that we made: the one of the source that it stands in for, `prod:default/big`. */
+  standIn: "user.iab.stand-in",
   /** On what is being restored, until it is whole: what tells it from anything that somebody else has made. */
   restoring: "user.iab.restoring",
 } as const;

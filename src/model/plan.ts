@@ -1,7 +1,7 @@
 import type { Copy, InstanceCopy, VolumeCopy } from "./copy.ts";
 import type { Side } from "./job.ts";
 import type { Verdict } from "./policy.ts";
-import type { Config, Device, Devices } from "./state.ts";
+import type { Config, Device, Devices, EmptyProfile } from "./state.ts";
 import type { EpochMs } from "./time.ts";
 import type { InstanceUnit, Unit } from "./unit.ts";
 
@@ -44,6 +44,9 @@ export type GrowStep = CommonStep & {
 
 /** Takes over a replica that IAB 1.2.0 made: marks it as ours, and makes it safe. An empty value removes a key. */
 export type AdoptStep = CommonStep & { readonly kind: "adopt"; readonly unit: Unit; readonly marks: Config };
+
+/** Makes an empty profile on the target, for one that snapshots name there: without it no server receives them. */
+export type StandInStep = CommonStep & { readonly kind: "stand-in"; readonly profile: EmptyProfile };
 
 /** Removes snapshots of which the target keeps the volume alone, since a copy was cut off at its very end. */
 export type MendStep = CommonStep & {
@@ -125,6 +128,7 @@ export type Step =
   | RenameStep
   | GrowStep
   | AdoptStep
+  | StandInStep
   | MendStep
   | CopyStep
   | PruneStep

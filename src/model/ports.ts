@@ -2,11 +2,11 @@ import type { Backup, BackupOf, BackupProgress, Maintained, Verified } from "./a
 import type { VolumeContents } from "./contents.ts";
 import type { Copied, Copy, InstanceCopy, NewVolume, Progress, RootVolume } from "./copy.ts";
 import type { OpenSubject, ReadingRun, Subject } from "./reading.ts";
-import type { Secret } from "./secret.ts";
 import type { Snapshot } from "./snapshot.ts";
 import type {
   Config,
   Devices,
+  EmptyProfile,
   Instance,
   Member,
   Network,
@@ -196,6 +196,8 @@ export type ServerWriter = {
   createVolume(unit: VolumeUnit, made: NewVolume, contents: VolumeContents, signal: AbortSignal): Promise<void>;
   /** Reads all that a small volume and its snapshots hold, as the server itself reads it for a backup. */
   contents(unit: VolumeUnit, signal: AbortSignal): Promise<VolumeContents>;
+  /** One that is there already, by whomever and however it is filled, stays as it is. */
+  createProfile(profile: EmptyProfile, signal: AbortSignal): Promise<void>;
   /** Deletes the whole unit with its snapshots. */
   remove(unit: Unit, signal: AbortSignal): Promise<void>;
 };
@@ -272,24 +274,6 @@ export type Reading = {
   /** Gives up all that is held. Called once, whatever happened; it has a deadline of its own and no signal ends it. */
   release(): Promise<void>;
 };
-
-/** The agent's own identity: its certificate and the key to it. */
-export type ClientIdentity = { readonly certificate: string; readonly key: Secret };
-
-/** How trust between the agent and a server is made and seen, before there is a configuration. */
-export type Trust = {
-  /** The certificate that the server shows to anyone. Nothing of HTTP is sent. */
-  peek(url: string, signal: AbortSignal): Promise<{ readonly certificate: string; readonly fingerprint: string }>;
-  /** SHA-256 of a PEM certificate, in lower-case hex. */
-  fingerprint(certificate: string): string;
-  /** Whether the server with the pinned certificate trusts the agent's. */
-  isTrusted(url: string, pin: string, identity: ClientIdentity, signal: AbortSignal): Promise<boolean>;
-  /** Hands the token in; a server that trusts the agent already is content. */
-  redeem(url: string, pin: string, identity: ClientIdentity, token: Secret, signal: AbortSignal): Promise<void>;
-};
-
-/** Makes an RSA key pair, both halves as PEM. */
-export type KeyPairs = { generate(): Promise<{ readonly publicKey: string; readonly privateKey: Secret }> };
 
 /** Tells a service outside how a run goes. A service that cannot be told never fails the run. */
 export type Notifier = {

@@ -109,6 +109,8 @@ export type Profile = {
   readonly config: Config;
   readonly devices: Devices;
 };
+/** What a profile is made with that brings nothing. */
+export type EmptyProfile = Omit<Profile, "devices"> & { readonly description: string };
 export type Project = {
   readonly name: string;
   /** Whether it has volumes, profiles and networks of its own; else those of `default` serve. */

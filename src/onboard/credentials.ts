@@ -1,6 +1,7 @@
 import { AgentError } from "../model/errors.ts";
-import type { ClientIdentity, Files } from "../model/ports.ts";
+import type { Files } from "../model/ports.ts";
 import { Secret } from "../model/secret.ts";
+import type { ClientIdentity } from "../model/trust-ports.ts";
 
 /** What is needed to speak to one server: who the agent is, and the certificate the server must show. */
 export type ServerCredentials = { readonly identity: ClientIdentity; readonly pin: string };

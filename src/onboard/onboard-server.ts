@@ -1,7 +1,8 @@
 import { AgentError } from "../model/errors.ts";
 import type { Side } from "../model/job.ts";
-import type { ClientIdentity, Files, KeyPairs, Trust } from "../model/ports.ts";
+import type { Files } from "../model/ports.ts";
 import type { EpochMs } from "../model/time.ts";
+import type { ClientIdentity, KeyPairs, Trust } from "../model/trust-ports.ts";
 import { clientCertificate } from "./client-certificate.ts";
 import { pinPath, readIdentity, readPin, writeIdentity } from "./credentials.ts";
 import { serverUrl } from "./server-url.ts";

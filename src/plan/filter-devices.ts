@@ -1,7 +1,8 @@
 import type { DroppedDevice } from "../model/plan.ts";
 import type { Device, Devices, Instance } from "../model/state.ts";
 import { type Unit, unitId, type VolumeUnit } from "../model/unit.ts";
-import { networkOf, profileOf, type StateIndex, servingProject } from "./index-state.ts";
+import { networkOf, type StateIndex, servingProject } from "./index-state.ts";
+import { profileFor } from "./missing-profiles.ts";
 import { SCHEDULE } from "./new-replica.ts";
 import { isRootDisk } from "./storage-pair.ts";
 
@@ -38,7 +39,7 @@ const NO_DEVICE: Device = { type: "none" };
  */
 export function filterDevices(source: Instance, context: DeviceContext): FilteredDevices {
   const { index, target } = context;
-  const profiles = source.profiles.flatMap((name) => profileOf(index.target, target.project, name) ?? []);
+  const profiles = source.profiles.flatMap((name) => profileFor(index.target, target.project, name) ?? []);
   const known = profiles.map(({ name }) => name);
   // The later ones go before the earlier.
   const inherited: Devices = Object.assign({}, ...profiles.map(({ devices }) => devices));

@@ -1,6 +1,7 @@
 import { unitId } from "../model/unit.ts";
-import { profileOf, type ServerIndex, type StateIndex, servingProject } from "./index-state.ts";
+import type { ServerIndex, StateIndex } from "./index-state.ts";
 import { beingWorkedOn, type Refusal } from "./judge-replica.ts";
+import { missingProfiles } from "./missing-profiles.ts";
 import type { Orders } from "./orders.ts";
 import type { Pair } from "./pair-up.ts";
 
@@ -28,21 +29,17 @@ export function impossibility(
     };
   if (source.kind === "instance" && !instanceTypes.includes(source.type))
     return { why: `${host} cannot hold a ${source.type}` };
-  return missingProfiles(pair, target);
+  return lackOfProfiles(pair, target);
 }
 
-/** Snapshots remember the instance's profiles, and a server receives none that names one it lacks. */
-function missingProfiles({ job, source }: Pair, target: ServerIndex): Refusal | undefined {
+/** Profiles that the target lacks, and that the agent may not make there. */
+function lackOfProfiles({ job, source }: Pair, target: ServerIndex): Refusal | undefined {
   if (source.kind === "volume") return undefined;
-  const { project } = job.target;
-  const home = servingProject(target, project, "ownProfiles");
-  // Every project has a profile default: where none is seen, none can be.
-  if (profileOf(target, project, "default") === undefined) return undefined;
-  const missing = source.profiles.filter((name) => profileOf(target, project, name) === undefined);
-  if (missing.length === 0) return undefined;
-  const make = missing.map((name) => `incus profile create ${name} --project ${home}`).join("; ");
+  const { project, names, mayBeMade } = missingProfiles(source, job.target.project, target);
+  if (names.length === 0 || mayBeMade) return undefined;
+  const make = names.map((name) => `incus profile create ${name} --project ${project}`).join("; ");
   return {
-    why: `${target.facts.host} has no profile ${missing.join(" and no profile ")}, which the snapshots of the instance name`,
+    why: `${target.facts.host} has no profile ${names.join(" and no profile ")}, which the snapshots of the instance name, and the agent's certificate may not make profiles in ${project}`,
     hint: `On the target: ${make}. It may stay empty: what the replica lacks then is told`,
   };
 }

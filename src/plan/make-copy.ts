@@ -7,6 +7,7 @@ import { replicaMarks } from "./judge-replica.ts";
 import { newInstance, newVolume } from "./new-replica.ts";
 import type { Orders } from "./orders.ts";
 import type { Pair } from "./pair-up.ts";
+import { leftOffWarnings } from "./stand-ins.ts";
 
 export type CopyContext = {
   readonly index: StateIndex;
@@ -63,7 +64,9 @@ export function makeCopy(pair: Pair, { name, pool, isNew, keep, sends }: Transfe
     // A running source is not frozen for the whole transfer: its snapshots are whole in any case.
     copy: { ...copy, allowInconsistent: true },
     dropped: isNew ? filtered.dropped : [],
-    warnings: isNew ? [...warnings, ...filterWarnings(pair, filtered)] : warnings,
+    warnings: isNew
+      ? [...warnings, ...leftOffWarnings(pair, filtered, index), ...droppedWarnings(pair, filtered)]
+      : warnings,
   };
 }
 
@@ -71,18 +74,10 @@ function memberIgnored({ job }: Pair, member: string): Warning {
   return { code: "member.ignored", workload: job.source, text: `The target is not a cluster: ${member} is ignored` };
 }
 
-function filterWarnings({ job }: Pair, { dropped, missingProfiles }: FilteredDevices): Warning[] {
-  const label = unitLabel(job.source);
-  return [
-    ...missingProfiles.map((profile) => ({
-      code: "profile.missing" as const,
-      workload: job.source,
-      text: `The replica of ${label} is made without profile ${profile}, which the target does not have`,
-    })),
-    ...dropped.map(({ name, device, why }) => ({
-      code: "device.dropped" as const,
-      workload: job.source,
-      text: `The replica of ${label} is made without device ${name} (${device["type"]}): ${why}`,
-    })),
-  ];
+function droppedWarnings({ job }: Pair, { dropped }: FilteredDevices): Warning[] {
+  return dropped.map(({ name, device, why }) => ({
+    code: "device.dropped",
+    workload: job.source,
+    text: `The replica of ${unitLabel(job.source)} is made without device ${name} (${device["type"]}): ${why}`,
+  }));
 }

@@ -1,6 +1,6 @@
 import { type Job, SIDES } from "../model/job.ts";
 import { MARKS } from "../model/marks.ts";
-import type { Plan, StepId, Warning } from "../model/plan.ts";
+import type { Plan, Step, StepId, Warning } from "../model/plan.ts";
 import type { State, Workload } from "../model/state.ts";
 import { unitId, unitLabel, type VolumeUnit } from "../model/unit.ts";
 import { chooseRoute } from "./choose-route.ts";
@@ -13,6 +13,7 @@ import { type Pair, pairUp } from "./pair-up.ts";
 import { placeReplicas } from "./place-replicas.ts";
 import { planWorkload, type Routed } from "./plan-workload.ts";
 import { type Keeper, rehearsalsOf, scratchLeftovers } from "./rehearsals.ts";
+import { standInsOf } from "./stand-ins.ts";
 
 /**
  * Everything that a run will do, decided at once from one look at both servers: what is snapshotted, sent, deleted and
@@ -32,6 +33,8 @@ export function makePlan(jobs: readonly Job[], state: State, orders: Orders): Pl
   const copyIds = copyIdsOf(routes);
   const works = routes.map((routed) => planWorkload(routed, copyIds, context));
   const rehearsals = rehearsalsOf(keepersOf(routes), index);
+  const standIns = standInsOf(routes, index);
+  const bind = (step: Step) => standIns.bind(rehearsals.bind(step));
   const renamed = new Set(
     routes.flatMap(({ route }) => (route.kind === "copy" && route.renames ? [unitId(route.renames)] : [])),
   );
@@ -42,13 +45,15 @@ export function makePlan(jobs: readonly Job[], state: State, orders: Orders): Pl
     // All snapshots first: they belong together, and transfers may take hours.
     steps: [
       ...rehearsals.steps,
-      ...works.flatMap(({ snapshots }) => snapshots).map(rehearsals.bind),
-      ...works.flatMap(({ rest }) => rest).map(rehearsals.bind),
+      ...standIns.steps,
+      ...works.flatMap(({ snapshots }) => snapshots).map(bind),
+      ...works.flatMap(({ rest }) => rest).map(bind),
     ],
     skipped: [...skipped, ...works.flatMap(({ skipped }) => skipped)],
     warnings: [
       ...warnings,
       ...placed.warnings,
+      ...standIns.warnings,
       ...works.flatMap(({ warnings }) => warnings),
       ...leftStopped(index, pairs),
       ...SIDES.flatMap((side) => scratchLeftovers(state[side], side, rehearsals.steps)),

@@ -23,7 +23,7 @@ export const NO_SCHEDULE = "@never";
 /** What a new replica of an instance is made with: it never starts by itself and never snapshots itself. */
 export function newInstance(
   source: Instance,
-  { devices, profiles, scheduled, dropped }: FilteredDevices,
+  { devices, profiles, scheduled, dropped, missingProfiles }: FilteredDevices,
   marks: Config,
 ): NewInstance {
   const remembered = Object.fromEntries(dropped.map(({ name, device }) => [name, device]));
@@ -37,6 +37,7 @@ export function newInstance(
       ...(scheduled ? { [SCHEDULE]: NO_SCHEDULE } : {}),
       ...marks,
       ...(dropped.length === 0 ? {} : { [MARKS.dropped]: JSON.stringify(remembered) }),
+      ...(missingProfiles.length === 0 ? {} : { [MARKS.leftOff]: JSON.stringify(missingProfiles) }),
     },
     devices,
     profiles,

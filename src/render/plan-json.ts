@@ -53,6 +53,8 @@ function details(step: Step): Record<string, unknown> {
       return { unit: unitId(step.unit), size: step.size };
     case "adopt":
       return { unit: unitId(step.unit) };
+    case "stand-in":
+      return { profile: step.profile };
     case "mend":
       return { unit: unitId(step.copy.target), names: step.names };
     case "copy":

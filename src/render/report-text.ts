@@ -38,12 +38,14 @@ function rowsOf({ plan, outcomes }: Report): Row[] {
   return [...rows.values()];
 }
 
+const COPYING: readonly Step["kind"][] = ["rehearse", "rename", "grow", "adopt", "stand-in", "mend", "copy", "reseed"];
+
 function columnsFor(look: Look): Column<Row>[] {
   const state = (row: Row, kinds: readonly Step["kind"][]) => stateText(row.steps, kinds, look);
   return [
     { title: "WORKLOAD", cell: ({ workload }) => workload },
     { title: "SNAPSHOT", cell: (row) => state(row, ["recover", "snapshot"]) },
-    { title: "COPY", cell: (row) => state(row, ["rehearse", "rename", "grow", "adopt", "mend", "copy", "reseed"]) },
+    { title: "COPY", cell: (row) => state(row, COPYING) },
     { title: "SENT", cell: ({ steps }) => sentText(steps), align: "right" },
     { title: "PRUNED SOURCE", cell: ({ steps }) => prunedText(steps, "source"), align: "right" },
     { title: "PRUNED TARGET", cell: ({ steps }) => prunedText(steps, "target"), align: "right" },

@@ -38,6 +38,10 @@ export function stepLines(step: Step, { hosts }: Plan): readonly [string, ...str
       return [`${on(step.unit)} to ${step.size === "" ? "no limit" : step.size}, as its source`];
     case "adopt":
       return [`${on(step.unit)}: it holds the same snapshots, from now on it is ours`];
+    case "stand-in":
+      return [
+        `${hosts.target}:${step.profile.project}/${step.profile.name}, an empty profile: snapshots name it, and are received only where it is`,
+      ];
     case "mend":
       return [
         `${on(step.copy.target)}: half of ${namesText(step.names)}, left by a copy that was cut off at its very end`,

@@ -1,7 +1,7 @@
 import { generateKeyPair } from "node:crypto";
 import { promisify } from "node:util";
-import type { KeyPairs } from "../model/ports.ts";
 import { Secret } from "../model/secret.ts";
+import type { KeyPairs } from "../model/trust-ports.ts";
 
 // What Incus and every TLS library accept, and as strong as the AES-128 that it is used with.
 const MODULUS_BITS = 3072;

@@ -1,5 +1,7 @@
 import { expect, test } from "vitest";
+import { workloadLockName } from "../../src/cli/workload-locks.ts";
 import { AgentError } from "../../src/model/errors.ts";
+import { unitId } from "../../src/model/unit.ts";
 import { CONFIG, data, db, stage, web } from "./stage.ts";
 
 const changes = (calls: readonly string[]) =>
@@ -140,6 +142,19 @@ test("iab run is refused while another run holds the lock of the configuration, 
   expect((await run("plan")).exitCode).toBe(0);
   await lock.release();
   expect((await run()).exitCode).toBe(0);
+});
+
+test("iab run makes the profile that two instances name also where the first of them is another run's", async () => {
+  const { world, both, run } = stage();
+  both.target.profiles.push({ project: "default", name: "default", config: {}, devices: {} });
+  for (const unit of [web, db]) both.source.get(unit).profiles = ["default", "big"];
+  const lock = await world.locks.take(workloadLockName("https://192.0.2.10:8443", web), () => "");
+  expect((await run()).exitCode).toBe(3);
+  expect(both.target.profiles.map(({ name }) => name)).toEqual(["default", "big"]);
+  expect([web, db].map((unit) => both.target.units.has(unitId(unit)))).toEqual([false, true]);
+  await lock.release();
+  expect((await run()).exitCode).toBe(0);
+  expect(both.calls.filter((call) => call.includes("createProfile"))).toEqual(["target createProfile default/big"]);
 });
 
 test("iab run takes the next free second for its name where a run of this second has it already", async () => {

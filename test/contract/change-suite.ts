@@ -24,6 +24,17 @@ export function changeSuite(at: () => Stage): void {
     }
   });
 
+  test("createProfile() makes an empty one, and leaves alone what is there under its name", async ({ signal }) => {
+    const { servers, raw, project } = at();
+    const profile = { project: "default", name: fresh(`profile-${project}`), description: "one", config: {} };
+    const read = () => raw.source.get(`/1.0/profiles/${profile.name}`);
+    await servers.source.createProfile({ ...profile, config: { "user.x": "1" } }, signal);
+    expect(await read()).toMatchObject({ description: "one", config: { "user.x": "1" }, devices: {} });
+    await servers.source.createProfile({ ...profile, description: "another" }, signal);
+    expect(await read()).toMatchObject({ description: "one", config: { "user.x": "1" } });
+    await raw.source.call("DELETE", `/1.0/profiles/${profile.name}`);
+  });
+
   test("what is in the state that is asked for already is refused in so many words", async ({ signal }) => {
     const { raw, servers } = at();
     const unit = await at().createInstance("source", { name: fresh("web") });

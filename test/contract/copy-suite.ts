@@ -35,6 +35,35 @@ export function copySuite(at: () => Stage): void {
     expect(await differences(at(), unit, signal)).toEqual([]);
   };
 
+  test("a snapshot has the profiles that its instance has now, and is received where the target has them all", async ({
+    signal,
+  }) => {
+    const { raw, servers, project } = at();
+    const [former, present] = [fresh(`former-${project}`), fresh(`present-${project}`)];
+    for (const name of [former, present]) await raw.source.call("POST", "/1.0/profiles", { name });
+    const unit = await at().createInstance("source", { name: fresh("web"), pool: "local" });
+    const assign = async (profile: string) => {
+      const { error } = await raw.source.run("PATCH", pathOf(unit), { profiles: ["default", profile] });
+      expect(error).toBe("");
+    };
+    await assign(former);
+    await snapshot(unit, "s1");
+    await assign(present);
+    expect(await raw.source.get(pathOf(unit, "/snapshots/s1"))).toMatchObject({ profiles: ["default", present] });
+
+    await expect(copy(unit)).rejects.toThrow(/Profile not found/);
+    await servers.target.createProfile({ project: "default", name: present, description: "", config: {} }, signal);
+    await copy(unit);
+    await snapshot(unit, "s2");
+    await copy(unit);
+    await expectMirror(unit, ["s1", "s2"]);
+    expect(await raw.target.get(pathOf(unit))).toMatchObject({ profiles: ["default"] });
+    await servers.target.remove(unit, signal);
+    await raw.target.call("DELETE", `/1.0/profiles/${present}`);
+    await servers.source.remove(unit, signal);
+    for (const name of [former, present]) await raw.source.call("DELETE", `/1.0/profiles/${name}`);
+  });
+
   for (const kind of ["instance", "volume"] as const) {
     test.each(MODES)(`copy() of an ${kind} by %s brings head and snapshots, and then what is new`, async (mode) => {
       const unit = await createWith(kind, "local", ["s1", "s2"]);

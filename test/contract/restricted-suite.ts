@@ -74,6 +74,19 @@ export function restrictedSuite(at: () => Stage): void {
     await both.close();
   });
 
+  test("it makes no profile in a project that is not its own, though 6.0 lets it by way of one that borrows", async ({
+    signal,
+  }) => {
+    const profile = { project: "default", name: fresh(`profile-${at().project}`), description: "", config: {} };
+    await expect(server.createProfile(profile, signal)).rejects.toMatchObject({
+      code: "incus.refused",
+      hint: expect.stringContaining(`incus profile create ${profile.name} --project default`),
+    });
+    const answer = await raw.call("POST", inProject(at(), "/1.0/profiles"), { name: profile.name });
+    expect(answer.status).toBe(at().generation === "6.0" ? 201 : 403);
+    await at().raw.source.call("DELETE", `/1.0/profiles/${profile.name}`);
+  });
+
   test("it sees the profiles and networks that its project borrows", async ({ signal }) => {
     expect(await server.profiles(signal)).toContainEqual(
       expect.objectContaining({ project: "default", name: "default" }),

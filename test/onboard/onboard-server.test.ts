@@ -1,6 +1,6 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { beforeAll, expect, test } from "vitest";
-import type { ClientIdentity, Trust } from "../../src/model/ports.ts";
+import type { ClientIdentity, Trust } from "../../src/model/trust-ports.ts";
 import { clientCertificate } from "../../src/onboard/client-certificate.ts";
 import { readCredentials } from "../../src/onboard/credentials.ts";
 import { type OnboardWorld, onboardServer } from "../../src/onboard/onboard-server.ts";

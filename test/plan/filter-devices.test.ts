@@ -218,19 +218,6 @@ test("filterDevices() drops what comes from a profile that the target does not s
   expect(made.warnings.map(({ code }) => code)).toEqual(["profile.missing", "profile.missing", "device.dropped"]);
 });
 
-test("an instance waits for a profile that the target lacks: no server receives a snapshot that names it", () => {
-  const source = instance("web1", { profiles: ["default", "lan"] });
-  const made = plan([job("web1")], stateOf({ instances: [source] }, { profiles: [profile("default", {})] }));
-  expect(made.steps).toEqual([]);
-  expect(made.skipped).toEqual([
-    expect.objectContaining({
-      failed: true,
-      why: "backup has no profile lan, which the snapshots of the instance name",
-      hint: expect.stringMatching(/^On the target: incus profile create lan --project default/),
-    }),
-  ]);
-});
-
 test("filterDevices() finds profiles, networks and volumes in default where the target's project has none of its own", () => {
   const web = { name: "web", ownVolumes: false, ownProfiles: false, ownNetworks: false };
   const devices = { root: ROOT, eth0: nic("lan"), data: disk("data") };

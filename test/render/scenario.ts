@@ -24,6 +24,7 @@ const DATA = { type: "disk", pool: "default", source: "data", path: "/data" };
 const web1 = instance("web1", {
   status: "Running",
   snapshots: HISTORY,
+  profiles: ["default", "big"],
   devices: {
     root: ROOT,
     eth0: { type: "nic", network: "br1" },
@@ -39,6 +40,7 @@ const db1 = instance("db1", {
 const old1 = instance("old1", { snapshots: HISTORY });
 const gap1 = instance("gap1", { snapshots: HISTORY });
 const moved1 = instance("moved1", { snapshots: [own(24)] });
+const big = { project: "default", name: "big", config: { "limits.memory": "8GiB" }, devices: {} };
 const data = volume("data", { snapshots: HISTORY, config: { size: "20GiB" } });
 
 /** A run in which nearly everything occurs that a plan can hold. */
@@ -55,8 +57,9 @@ export function eventfulPlan(): Plan {
       job("none-*"),
     ],
     stateOf(
-      { instances: [web1, db1, old1, gap1, moved1], volumes: [data] },
+      { instances: [web1, db1, old1, gap1, moved1], volumes: [data], profiles: [big] },
       {
+        profiles: [{ ...big, name: "default", config: {} }],
         instances: [
           replicaOf(db1, { config: { "user.iab.source": "prod:default/db1" } }),
           instance("old1", { snapshots: copied(HISTORY.slice(0, 2)) }),

@@ -97,7 +97,7 @@ export function unpack(file: Buffer): Unpacked {
       const devices = unit.kind === "instance" ? unit.devices : {};
       const createdAt = parseNanos(created_at) ?? 0n;
       const expiresAt = expires_at === "" ? ZERO_DATE : expires_at;
-      unit.snapshots.push({ name, createdAt, expiresAt, description: "", config: unit.config, devices, profiles: [] });
+      unit.snapshots.push({ name, createdAt, expiresAt, description: "", config: unit.config, devices });
       const content = contentAt(`${below}/${name}`, unit, entries);
       // What comes out of a file has an identity of its own, so a refresh cannot build on it.
       unit.datasets.push({ name, guid: newGuid(driver), receivedGuid: "", content });

@@ -17,6 +17,8 @@ export type Generation = {
   readonly patchKeepsDescription: boolean;
   /** ZFS refreshes from the newest common GUID; else by the oldest, with all that goes wrong then. */
   readonly zfsNewestCommon: boolean;
+  /** Who may not use a project makes no profile in it by way of another that borrows from it. */
+  readonly guardsLentProfiles: boolean;
   /** Pending tokens hide from restricted certificates. */
   readonly hidesTokens: boolean;
   /** Snapshot names must be plain ASCII with a letter or digit at both ends. */
@@ -99,6 +101,7 @@ export const GENERATIONS = {
     tellsLateSuccess: false,
     patchKeepsDescription: false,
     zfsNewestCommon: false,
+    guardsLentProfiles: false,
     hidesTokens: false,
     strictSnapshotNames: false,
     nullMetadata: true,
@@ -120,6 +123,7 @@ export const GENERATIONS = {
     tellsLateSuccess: true,
     patchKeepsDescription: true,
     zfsNewestCommon: true,
+    guardsLentProfiles: true,
     hidesTokens: true,
     strictSnapshotNames: true,
     nullMetadata: false,

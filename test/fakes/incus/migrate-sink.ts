@@ -6,6 +6,7 @@ import type { FaultKind } from "./faults.ts";
 import type { Host } from "./host.ts";
 import { headerFrom, INDEX_HEADER_VERSION, typeOf, watchForCut } from "./migrate-source.ts";
 import { encodeControl, encodeHeader, FS, type HeaderSnapshot, type MigrationHeader } from "./migration-header.ts";
+import { requireProfiles } from "./profile-routes.ts";
 import { receiveData } from "./receive.ts";
 import {
   halve,
@@ -135,6 +136,8 @@ async function receive(
 ): Promise<readonly SnapshotRecord[]> {
   const { unit } = job;
   const wanted = offer.snapshots.filter(({ name }) => answer.snapshotNames.includes(name));
+  if (unit.kind === "instance")
+    for (const { profiles } of wanted) requireProfiles(job.host.state, unit.project, profiles);
   const offered = wanted.map((snapshot) => recordFromHeader(unit, snapshot));
   // Those of an instance are there before there is anything of their volumes.
   const isThere = ({ name }: SnapshotRecord) => unit.snapshots.some((snapshot) => snapshot.name === name);

@@ -77,14 +77,14 @@ export function typeOf(driver: Driver, unit: UnitRecord): number {
 }
 
 function headerSnapshot(unit: UnitRecord, snapshot: SnapshotRecord): HeaderSnapshot {
-  const { name, config, devices, profiles, createdAt, expiresAt } = snapshot;
+  const { name, config, devices, createdAt, expiresAt } = snapshot;
   const isInstance = unit.kind === "instance";
   const expiry = expiresAt === ZERO_DATE ? undefined : parseNanos(expiresAt);
   return {
     name,
     localConfig: config,
     localDevices: isInstance ? devices : {},
-    profiles: isInstance ? profiles : [],
+    profiles: isInstance ? unit.profiles : [],
     creationDate: isInstance ? floorSeconds(createdAt) : createdAt,
     expiryDate: expiry === undefined ? NEVER_SECONDS : floorSeconds(expiry),
   };

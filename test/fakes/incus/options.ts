@@ -69,17 +69,17 @@ export function addNetwork(state: State, name: string, project: string): void {
   state.networks.push({ project, name, type: "bridge", managed: true });
 }
 
-export type ProfileSeed = { readonly config?: Keys; readonly devices?: DeviceKeys };
+export type ProfileSeed = { readonly description?: string; readonly config?: Keys; readonly devices?: DeviceKeys };
 
 /** Adds a profile, or replaces the one of that name. */
 export function addProfile(
   state: State,
   name: string,
-  { config = {}, devices = {} }: ProfileSeed,
+  { description = "", config = {}, devices = {} }: ProfileSeed,
   project: string,
 ): void {
   const at = state.profiles.findIndex((profile) => profile.name === name && profile.project === project);
-  const profile = { project, name, description: "", config, devices };
+  const profile = { project, name, description, config, devices };
   if (at < 0) state.profiles.push(profile);
   else state.profiles[at] = profile;
 }

@@ -30,12 +30,12 @@ export function recordFromIndex(index: Index, name: string): SnapshotRecord | un
   const createdAt = parseNanos(found?.created_at ?? "");
   if (found === undefined || createdAt === undefined) return undefined;
   const { description, config, expires_at } = found;
-  return { name, createdAt, expiresAt: expires_at ?? ZERO_DATE, description, config, devices: {}, profiles: [] };
+  return { name, createdAt, expiresAt: expires_at ?? ZERO_DATE, description, config, devices: {} };
 }
 
 /** An instance's snapshot: whole seconds, the source's settings, and a root disk in the target's pool. */
 export function recordFromHeader(unit: UnitRecord, snapshot: HeaderSnapshot): SnapshotRecord {
-  const { name, localConfig, localDevices, profiles, creationDate, expiryDate } = snapshot;
+  const { name, localConfig, localDevices, creationDate, expiryDate } = snapshot;
   const isInstance = unit.kind === "instance";
   const devices = copyOfDevices(localDevices);
   const root = rootDevice(devices);
@@ -48,7 +48,6 @@ export function recordFromHeader(unit: UnitRecord, snapshot: HeaderSnapshot): Sn
     description: "",
     config: localConfig,
     devices,
-    profiles: [...profiles],
   };
 }
 

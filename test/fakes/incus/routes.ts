@@ -3,6 +3,7 @@ import { certificateRoutes } from "./certificate-routes.ts";
 import type { Route } from "./host.ts";
 import { instanceRoutes } from "./instance-routes.ts";
 import { operationRoutes } from "./operation-routes.ts";
+import { profileRoutes } from "./profile-routes.ts";
 import { rootVolumeRoutes } from "./root-volume-routes.ts";
 import { serverRoutes } from "./server-routes.ts";
 import { instanceSnapshotRoutes } from "./snapshot-routes.ts";
@@ -12,6 +13,7 @@ import { volumeSnapshotRoutes } from "./volume-snapshot-routes.ts";
 /** Everything that the fake answers to; all else is a 404. */
 export const ROUTES: readonly Route[] = [
   ...serverRoutes,
+  ...profileRoutes,
   ...certificateRoutes,
   ...operationRoutes,
   ...backupRoutes,

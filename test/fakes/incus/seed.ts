@@ -96,12 +96,11 @@ function common(host: Host, seed: UnitSeed): Omit<VolumeRecord, "kind" | "pool" 
 function add<T extends UnitRecord>(host: Host, unit: T, seed: UnitSeed): T {
   const driver = host.state.pools.get(unit.pool)?.driver;
   const devices = unit.kind === "instance" ? unit.devices : {};
-  const profiles = unit.kind === "instance" ? unit.profiles : [];
   (seed.snapshots ?? []).forEach((entry, at) => {
     const snapshot = typeof entry === "string" ? { name: entry } : entry;
     const { name, expiresAt = ZERO_DATE, content = `${seed.name} at ${name}` } = snapshot;
     const createdAt = snapshot.createdAt === undefined ? later(unit.createdAt, at) : dateOf(snapshot.createdAt);
-    unit.snapshots.push({ name, createdAt, expiresAt, description: "", config: unit.config, devices, profiles });
+    unit.snapshots.push({ name, createdAt, expiresAt, description: "", config: unit.config, devices });
     unit.datasets.push({ name, guid: newGuid(driver), receivedGuid: "", content: bytesOf(content) });
   });
   addRecord(host.state, unit);

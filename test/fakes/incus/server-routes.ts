@@ -5,7 +5,7 @@ import { addPool, addProject } from "./options.ts";
 import { Refusal, type Reply, sync } from "./reply.ts";
 import type { PoolRecord, ProjectRecord, State, UnitRecord } from "./state.ts";
 import { expandedDevices, instancesOf, projectWith, rootDevice, volumesOf } from "./state.ts";
-import { mayUse, refuseRestrictedPoolList, requireProject, requireUnrestricted } from "./trust.ts";
+import { isListed, mayUse, refuseRestrictedPoolList, requireProject, requireUnrestricted } from "./trust.ts";
 
 /** What a server says of itself, its projects, pools, networks and profiles. */
 export const serverRoutes: readonly Route[] = [
@@ -19,8 +19,6 @@ export const serverRoutes: readonly Route[] = [
   { method: "GET", path: "/1.0/storage-pools/:pool", handle: (c) => sync(poolJson(c, poolOf(c), c.caller.restricted)) },
   { method: "GET", path: "/1.0/storage-pools/:pool/resources", handle: poolResources },
   { method: "GET", path: "/1.0/networks", handle: listNetworks },
-  { method: "GET", path: "/1.0/profiles", handle: listProfiles },
-  { method: "GET", path: "/1.0/profiles/:profile", handle: getProfile },
   { method: "GET", path: "/1.0/cluster", handle: getCluster },
   { method: "GET", path: "/1.0/cluster/members", handle: listMembers },
   { method: "GET", path: "/os/1.0", handle: incusOs },
@@ -173,7 +171,7 @@ function listNetworks(context: Context): Reply {
   const project = projectWith(state, "features.networks", context.project);
   if (!all) requireProject(context.caller, state, context.project);
   const seen = state.networks.filter((network) =>
-    all ? isListed(context, network.project) : network.project === project,
+    all ? isListed(context.caller, network.project) : network.project === project,
   );
   if (!isRecursive(context)) return sync(seen.map((network) => `/1.0/networks/${network.name}`));
   return sync(
@@ -189,28 +187,6 @@ function listNetworks(context: Context): Reply {
       project: network.project,
     })),
   );
-}
-
-function listProfiles(context: Context): Reply {
-  const { state } = context.host;
-  const all = context.query.get("all-projects") === "true";
-  const project = projectWith(state, "features.profiles", context.project);
-  if (!all) requireProject(context.caller, state, context.project);
-  const seen = state.profiles.filter((profile) =>
-    all ? isListed(context, profile.project) : profile.project === project,
-  );
-  if (!isRecursive(context)) return sync(seen.map((profile) => `/1.0/profiles/${profile.name}`));
-  return sync(seen.map((profile) => ({ ...profile, used_by: [] })));
-}
-
-function getProfile(context: Context): Reply {
-  const { state } = context.host;
-  requireProject(context.caller, state, context.project);
-  const project = projectWith(state, "features.profiles", context.project);
-  const name = param(context, "profile");
-  const found = state.profiles.find((profile) => profile.project === project && profile.name === name);
-  if (found === undefined) throw new Refusal(404, "Profile not found");
-  return sync({ ...found, used_by: [] });
 }
 
 function getCluster({ host }: Context): Reply {
@@ -234,11 +210,6 @@ export function memberFor({ host, query }: Context): string {
   if (target === null || target.startsWith("@")) return first;
   if (!host.members.includes(target)) throw new Refusal(404, "Cluster member not found");
   return target;
-}
-
-/** In lists of all projects everybody sees what `default` lends to others. */
-function isListed({ caller }: Context, project: string): boolean {
-  return project === "default" || mayUse(caller, project);
 }
 
 function incusOs(context: Context): Reply {

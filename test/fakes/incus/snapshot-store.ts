@@ -21,9 +21,8 @@ type NewSnapshot = {
 /** Takes a snapshot of the live head: a record, and the dataset behind it. */
 export function takeSnapshot(unit: UnitRecord, { name, createdAt, expiresAt, driver, description }: NewSnapshot): void {
   const devices: DeviceKeys = unit.kind === "instance" ? copyOfDevices(unit.devices) : {};
-  const profiles = unit.kind === "instance" ? [...unit.profiles] : [];
   const config: Keys = { ...unit.config };
-  unit.snapshots.push({ name, createdAt, expiresAt, description: description ?? "", config, devices, profiles });
+  unit.snapshots.push({ name, createdAt, expiresAt, description: description ?? "", config, devices });
   unit.datasets.push({ name, guid: newGuid(driver), receivedGuid: "", content: unit.content });
 }
 

@@ -15,7 +15,6 @@ export type SnapshotRecord = {
   readonly description: string;
   readonly config: Keys;
   readonly devices: DeviceKeys;
-  readonly profiles: string[];
 };
 
 /** What lies on the disk: a snapshot's content, with the identity that the driver goes by. */

@@ -41,6 +41,11 @@ export function mayUse(caller: Caller, project: string): boolean {
   return !caller.restricted || caller.projects.includes(project);
 }
 
+/** In lists of all projects everybody sees what `default` lends to others. */
+export function isListed(caller: Caller, project: string): boolean {
+  return project === "default" || mayUse(caller, project);
+}
+
 /** Lets a request for a single object of a project pass, or says why not. */
 export function requireProject(caller: Caller, state: State, project: string): void {
   if (!mayUse(caller, project)) throw new Refusal(403, `User does not have permission for project "${project}"`);

@@ -65,7 +65,8 @@ export function instanceSnapshotJson(
   snapshot: SnapshotRecord,
   sizeBytes: number,
 ): object {
-  const own = { project: instance.project, ...snapshot };
+  // Of profiles a snapshot has none of its own.
+  const own = { project: instance.project, profiles: instance.profiles, ...snapshot };
   return {
     expires_at: snapshot.expiresAt,
     architecture: instance.architecture,
@@ -77,7 +78,7 @@ export function instanceSnapshotJson(
     expanded_devices: expandedDevices(state, own),
     last_used_at: ZERO_DATE,
     name: snapshot.name,
-    profiles: snapshot.profiles,
+    profiles: instance.profiles,
     stateful: false,
     size: sizeBytes,
   };

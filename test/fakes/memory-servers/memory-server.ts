@@ -3,7 +3,15 @@ import { IncusRefusal } from "../../../src/model/errors.ts";
 import type { Side } from "../../../src/model/job.ts";
 import type { Clock, Server } from "../../../src/model/ports.ts";
 import type { Snapshot } from "../../../src/model/snapshot.ts";
-import type { Config, Devices, Instance, InstanceStatus, ServerFacts, Volume } from "../../../src/model/state.ts";
+import type {
+  Config,
+  Devices,
+  Instance,
+  InstanceStatus,
+  Profile,
+  ServerFacts,
+  Volume,
+} from "../../../src/model/state.ts";
 import { type InstanceUnit, type Unit, unitId, type VolumeUnit } from "../../../src/model/unit.ts";
 import { contentsIn, wordOf } from "./content-words.ts";
 
@@ -12,6 +20,7 @@ export type MemoryUnit = {
   status: InstanceStatus;
   config: Config;
   devices: Devices;
+  profiles: readonly string[];
   /** That of an instance's root volume. */
   rootConfig: Record<string, string>;
   /** Snapshots of the root volume that the instance does not list. */
@@ -42,6 +51,7 @@ export type Pass = (call: Call, effect: () => void, signal: AbortSignal) => Prom
 /** One server's units by their id, and the port to them. */
 export class MemoryServer {
   readonly units = new Map<string, MemoryUnit>();
+  readonly profiles: Profile[] = [];
   readonly #side: Side;
   readonly #clock: Clock;
 
@@ -59,6 +69,7 @@ export class MemoryServer {
       config: {},
       rootConfig: {},
       devices,
+      profiles: [],
       ephemeral: false,
       busy: false,
       usage: undefined,
@@ -117,7 +128,7 @@ export class MemoryServer {
       projects: (signal) => read("projects", undefined, () => [OWN_PROJECT], signal),
       pools: (_likely, signal) => read("pools", undefined, () => [{ name: "local", driver: "btrfs" }], signal),
       networks: (signal) => read("networks", undefined, () => [], signal),
-      profiles: (signal) => read("profiles", undefined, () => [], signal),
+      profiles: (signal) => read("profiles", undefined, () => [...this.profiles], signal),
       instances: (signal) => read("instances", undefined, () => this.#instances(), signal),
       volumes: (pools, signal) => read("volumes", undefined, () => this.#volumes(pools), signal),
       snapshots: (unit, signal) => read("snapshots", unit, () => [...this.get(unit).snapshots], signal),
@@ -149,6 +160,10 @@ export class MemoryServer {
       patchDevices: (unit, devices, signal) =>
         call("patchDevices", unit, "", () => Object.assign(this.get(unit).devices, devices), signal),
       rename: (unit, name, signal) => call("rename", unit, name, () => this.#rename(unit, name), signal),
+      createProfile: ({ project, name, config }, signal) => {
+        const make = () => void this.profiles.push({ project, name, config, devices: {} });
+        return call("createProfile", undefined, `${project}/${name}`, make, signal);
+      },
       remove: (unit, signal) => call("remove", unit, "", () => this.#remove(unit), signal),
       createVolume: (unit, { config }, contents, signal) =>
         call("createVolume", unit, "", () => this.#createVolume(unit, config, contents), signal),
@@ -262,17 +277,16 @@ function follow(user: MemoryUnit, pool: string, from: string, to: string): void 
 }
 
 function instanceOf(made: MemoryUnit, unit: InstanceUnit): Instance {
-  const { status, config, devices, ephemeral, snapshots } = made;
+  const { status, config, devices, profiles, ephemeral, snapshots } = made;
   const expanded = { expandedConfig: config, expandedDevices: devices };
   const fixed = {
     type: "container",
     architecture: "x86_64",
     description: "",
-    profiles: [],
     location: "",
     createdAt: 0,
   } as const;
-  return { ...unit, ...fixed, status, config, devices, ...expanded, ephemeral, snapshots };
+  return { ...unit, ...fixed, status, config, devices, profiles, ...expanded, ephemeral, snapshots };
 }
 
 const HOSTS = { source: "prod", target: "backup" } as const;
