@@ -68,8 +68,10 @@ install: build ## put the program, its units and its documents below $(DESTDIR)$
 	  sed 's,/usr/\(bin\|share\)/,$(PREFIX)/\1/,g' systemd/$$unit > $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit && \
 	  chmod 0644 $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit || exit 1; done
 	install -D -m 0644 systemd/iab.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/iab.conf
-	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/iab README.md CHANGELOG.md LICENSE config.json.example docs/*.md
-	@echo "Installed. Next: systemd-sysusers; iab onboard --help; systemctl enable --now iab.timer"
+	install -D -m 0644 systemd/iab.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/iab.conf
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/iab README.md CHANGELOG.md LICENSE config.json.example
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/iab/docs docs/*.md
+	@echo "Installed. Next: systemd-sysusers; systemd-tmpfiles --create; sudo -u iab iab onboard --help"
 
 clean: ## remove what was built; the lab stays (see lab-down)
 	rm -rf dist coverage node_modules

@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
-import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
 const HIGHEST_CPU_SECONDS = 0.15;
@@ -38,7 +38,10 @@ test.each(["/usr/local", "/usr", "/opt/iab"])(
     const read = (path: string) => readFileSync(join(root, prefix, path), "utf8");
     expect(read("bin/iab")).toBe(readFileSync("dist/iab.mjs", "utf8"));
     expect(JSON.parse(read("share/doc/iab/config.json.example"))).toHaveProperty("iab.iabCredDir");
-    expect(read("lib/sysusers.d/iab.conf")).toContain("iab");
+    expect(read("lib/sysusers.d/iab.conf")).toMatch(/^u iab /m);
+    // The units run as that user: what is onboarded below /etc/iab has to be readable for it.
+    expect(read("lib/tmpfiles.d/iab.conf")).toMatch(/^d \/etc\/iab 0700 iab iab /m);
+    expect(deadLinks(join(root, prefix, "share/doc/iab"))).toEqual([]);
     for (const [unit, words] of [
       ["iab", "run"],
       ["iab-offsite", "offsite run"],
@@ -62,6 +65,19 @@ test(`the bundle starts within ${HIGHEST_CPU_SECONDS} s of processor time`, () =
   // The least disturbed of the tries: other work on the machine makes a start longer and never shorter.
   expect(Math.min(...seconds)).toBeLessThan(HIGHEST_CPU_SECONDS);
 });
+
+/** Links of the pages in a folder that lead nowhere; what is about work on the agent itself is not installed. */
+function deadLinks(documents: string): string[] {
+  const pages = readdirSync(documents, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".md"));
+  expect(pages).toContain("docs/getting-started.md");
+  return pages.flatMap((page) => {
+    const links = [...readFileSync(join(documents, page), "utf8").matchAll(/\]\(([^)#]+)[^)]*\)/g)].map(
+      ([, to = ""]) => to,
+    );
+    const own = links.filter((to) => !/^(https?:|lab\/)/.test(to));
+    return own.filter((to) => !existsSync(join(documents, dirname(page), to))).map((to) => `${page}: ${to}`);
+  });
+}
 
 function iab(...words: string[]) {
   return spawnSync(process.execPath, ["iab.mjs", ...words], { cwd: folder, encoding: "utf8" });
