@@ -39,14 +39,31 @@ function projectsOf(source: ServerState, target: ServerState): object[] {
       instances: source.instances
         .filter((instance) => instance.project === name && !instance.ephemeral)
         .map((instance) => ({ name: instance.name, storage: targetPool(rootPool(instance), target.pools) })),
-      volumes: source.volumes.filter((volume) => volume.project === name).map((volume) => volumeEntry(volume, target)),
+      volumes: volumeEntries(
+        source.volumes.filter((volume) => volume.project === name),
+        target,
+      ),
     }))
     .filter(({ instances, volumes }) => instances.length + volumes.length > 0);
 }
 
-function volumeEntry({ name, pool }: Volume, target: ServerState): object {
-  const other = targetPool(pool, target.pools);
-  return { name, storage: pool, ...(other === pool ? {} : { targetStorage: other }) };
+/** An entry for each volume. What would end in one place with another keeps its own pool's name, for a person to correct. */
+function volumeEntries(volumes: readonly Volume[], target: ServerState): object[] {
+  const there = target.pools.map(({ name }) => name);
+  const taken = new Set(volumes.filter(({ pool }) => there.includes(pool)).map(placeOf));
+  // In a cluster two members may each have a volume of one name in the same pool: one entry means them both.
+  const distinct = new Map(volumes.map((volume) => [placeOf(volume), volume]));
+  return [...distinct.values()].map((volume) => {
+    const { name, pool } = volume;
+    const other = targetPool(pool, target.pools);
+    if (other === pool || taken.has(placeOf({ name, pool: other }))) return { name, storage: pool };
+    taken.add(placeOf({ name, pool: other }));
+    return { name, storage: pool, targetStorage: other };
+  });
+}
+
+function placeOf({ name, pool }: Pick<Volume, "name" | "pool">): string {
+  return `${pool}/${name}`;
 }
 
 function rootPool(instance: Instance): string {
