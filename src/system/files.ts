@@ -47,7 +47,7 @@ export const systemFiles: Files = {
 
   writePrivate: async (path, text) => {
     try {
-      await mkdir(dirname(path), { recursive: true, mode: OWNER_ONLY.folder });
+      await makeFolder(dirname(path));
       await replace(path, text);
     } catch (cause) {
       throw unusable("write", path, cause);
@@ -56,7 +56,7 @@ export const systemFiles: Files = {
 
   privateFolder: async (path) => {
     try {
-      await mkdir(path, { recursive: true, mode: OWNER_ONLY.folder });
+      await makeFolder(path);
       await chmod(path, OWNER_ONLY.folder);
     } catch (cause) {
       throw unusable("make a private folder of", path, cause);
@@ -74,6 +74,18 @@ export const systemFiles: Files = {
   holder: lockHolder,
   lock: takeLock,
 };
+
+/** Makes a folder and those above it. Node's own `recursive` never ends where a folder takes none, as in `/proc`. */
+async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path, OWNER_ONLY.folder);
+  } catch (error) {
+    if (codeOf(error) === "EEXIST" && (await stat(path)).isDirectory()) return;
+    if (codeOf(error) !== "ENOENT" || (await systemFiles.exists(dirname(path)))) throw error;
+    await makeFolder(dirname(path));
+    await makeFolder(path);
+  }
+}
 
 // Written beside the old one and renamed over it: whoever reads meanwhile, and a power cut, find one or the other whole.
 async function replace(path: string, text: string): Promise<void> {

@@ -32,6 +32,19 @@ test("writePrivate() closes a file that was open, and leaves the rights of a fol
   expect(await modeOf(folder)).toBe(0o755);
 });
 
+test.each(["/proc/iab/key", "/proc/iab/deeper/key"])(
+  "writePrivate() says that no folder can be made for %s",
+  async (path) => {
+    await expect(systemFiles.writePrivate(path, "x")).rejects.toMatchObject({ code: "files.unusable" });
+  },
+);
+
+test("writePrivate() says what is wrong where a file is in the way of a folder", async () => {
+  await systemFiles.writePrivate(join(folder, "file"), "one");
+  for (const below of ["file/key", "file/deeper/key"])
+    await expect(systemFiles.writePrivate(join(folder, below), "x")).rejects.toThrow(/Cannot write \S+: /);
+});
+
 test("writePrivate() keeps the old file where it cannot write the new one", async () => {
   await mkdir(join(folder, "key"));
   await expect(systemFiles.writePrivate(join(folder, "key"), "x")).rejects.toMatchObject({ code: "files.unusable" });
