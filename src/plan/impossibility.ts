@@ -21,7 +21,11 @@ export function impossibility(
       hint: "Another run began in the same second; start again",
     };
   if (target.busy.has(unitId(job.target))) return beingWorkedOn(pair);
-  if (!target.projects.has(job.target.project)) return { why: `${host} has no project ${job.target.project}${hidden}` };
+  if (!target.projects.has(job.target.project))
+    return {
+      why: `${host} has no project ${job.target.project}${hidden}`,
+      hint: `On the target: incus project create ${job.target.project}. Or name another one in the configuration: targetProject`,
+    };
   if (pair.replica === undefined && !target.drivers.has(pool))
     return {
       why: `${host} has no storage pool ${pool}`,

@@ -295,6 +295,7 @@ const impossible = [
     source: web1,
     seed: { projects: [] },
     why: "backup has no project default",
+    hint: "incus project create default",
   },
   {
     name: "the target's pool is missing",
@@ -310,12 +311,11 @@ const impossible = [
   },
   { name: "there is no root disk", source: { ...web1, expandedDevices: {} }, seed: {}, why: "it has no root disk" },
 ];
-for (const { name, source, seed, why } of impossible) {
+for (const { name, source, seed, why, hint = "" } of impossible) {
   test(`makePlan() leaves a workload out where ${name}`, () => {
-    expect(plan([job("web1")], stateOf({ instances: [source] }, seed))).toMatchObject({
-      steps: [],
-      skipped: [{ why, failed: true }],
-    });
+    const made = plan([job("web1")], stateOf({ instances: [source] }, seed));
+    expect(made).toMatchObject({ steps: [], skipped: [{ why, failed: true }] });
+    expect(made.skipped[0]?.hint ?? "").toContain(hint);
   });
 }
 
