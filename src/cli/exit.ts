@@ -52,6 +52,7 @@ const EXIT_BY_CODE = {
   "storage.unusable": 4,
   "storage.left": 3,
   "storage.full": 5,
+  "restore.half": 3,
   "lock.held": 11,
   "window.closed": 75,
   "window.unreadable": 5,

@@ -11,10 +11,18 @@ import { poolFor, withServerOf } from "./offsite-restore-incus.ts";
 import { transferProgress } from "./transfer-progress.ts";
 import { withArchive } from "./with-archive.ts";
 
-export type DrillFlags = { readonly server: Side | undefined; readonly pool: string | undefined };
+export type DrillFlags = {
+  readonly server: Side | undefined;
+  readonly pool: string | undefined;
+  readonly ignoreSpace: boolean;
+};
 
 /** `iab offsite verify --drill WORKLOAD`: the newest backup is made a workload again, compared, and removed. */
-export async function drillOf(typed: string, { server: side, pool }: DrillFlags, context: Context): Promise<number> {
+export async function drillOf(
+  typed: string,
+  { server: side, pool, ignoreSpace }: DrillFlags,
+  context: Context,
+): Promise<number> {
   const { world } = context;
   const { signal, clock } = world;
   return withArchive(context, async (archive) => {
@@ -23,11 +31,9 @@ export async function drillOf(typed: string, { server: side, pool }: DrillFlags,
     return withServerOf(backup, side, context, async (server) => {
       const content = await backupContent(archive, backups, backup, signal);
       const into = await poolFor(server, pool ?? content.record.pool.name, signal);
-      await refuseWithoutRoom(
-        server,
-        { pool: into.name, sizeBytes: content.sizeBytes, what: typed, orElse: "" },
-        signal,
-      );
+      if (!ignoreSpace) {
+        await refuseWithoutRoom(server, { pool: into.name, sizeBytes: content.sizeBytes, what: typed }, signal);
+      }
       const project = backup.tags["project"] ?? "default";
       const progress = transferProgress(`restoring ${typed}`, content.sizeBytes, context);
       try {

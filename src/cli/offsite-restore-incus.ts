@@ -1,19 +1,17 @@
-import { randomBytes } from "node:crypto";
 import { parseConfig } from "../config/parse-config.ts";
+import { isRestoredAlready } from "../export/asked-restore.ts";
 import { backupContent } from "../export/backup-content.ts";
-import { makeUnit } from "../export/make-unit.ts";
-import { putInPlace } from "../export/put-in-place.ts";
-import { restoredRecord, type Wish } from "../export/restored-record.ts";
+import { type Restored, restoreUnit } from "../export/restore-unit.ts";
 import { refuseWithoutRoom } from "../export/room-for.ts";
 import type { IncusServer } from "../incus/server.ts";
 import type { Backup } from "../model/archive.ts";
 import { AgentError } from "../model/errors.ts";
 import type { UnitRecord } from "../model/export.ts";
 import type { Side } from "../model/job.ts";
+import { MARKS } from "../model/marks.ts";
 import type { Archive, World } from "../model/ports.ts";
-import { snapshotName } from "../model/snapshot.ts";
 import type { Pool } from "../model/state.ts";
-import { type Unit, unitId, unitLabel } from "../model/unit.ts";
+import { type Unit, unitLabel } from "../model/unit.ts";
 import type { Context } from "./command.ts";
 import { EXIT } from "./exit.ts";
 import { findConfig } from "./find-config.ts";
@@ -30,14 +28,27 @@ export type IncusRestoreFlags = {
   readonly ignoreSpace: boolean;
 };
 
+/** What the configuration asks for is restored once, and is told apart from what a person restores. */
+export type Once = {
+  /** Hears that it begins to take the place of what is there. */
+  placing(): void;
+  /** Takes out of the configuration what asked for it. */
+  clear(): Promise<void>;
+};
+
 /** `iab offsite restore ID --to-incus NAME`: a backup becomes an instance or a volume again. */
-export async function restoreToIncus(flags: IncusRestoreFlags, id: string, context: Context): Promise<number> {
+export async function restoreToIncus(
+  flags: IncusRestoreFlags,
+  id: string,
+  context: Context,
+  once?: Once,
+): Promise<number> {
   const { world } = context;
   return withArchive(context, async (archive) => {
     const backups = await archive.list(world.signal);
     const backup = findBackup(backups, id);
     return withServerOf(backup, flags.server, context, (server) =>
-      restore({ flags, archive, backups, backup, server }, context),
+      restore({ flags, archive, backups, backup, server, once }, context),
     );
   });
 }
@@ -48,59 +59,42 @@ type Restoring = {
   readonly backups: readonly Backup[];
   readonly backup: Backup;
   readonly server: IncusServer;
+  readonly once: Once | undefined;
 };
 
-async function restore({ flags, archive, backups, backup, server }: Restoring, context: Context): Promise<number> {
+async function restore(restoring: Restoring, context: Context): Promise<number> {
+  const { flags, archive, backups, backup, server, once } = restoring;
   const { world, globals } = context;
   const { signal, clock, log } = world;
   const content = await backupContent(archive, backups, backup, signal);
   const pool = await poolFor(server, flags.pool ?? content.record.pool.name, signal);
   const unit = unitNamed(flags.toIncus, content.record, pool.name);
+  const label = unitLabel(unit);
+  if (once !== undefined && (await isRestoredAlready({ server, clock }, unit, backup.id, signal))) {
+    return settle(restoring, unit, context);
+  }
   if (!flags.ignoreSpace) {
-    const orElse = "; --ignore-space tries it, since zeros and what is compressed may take less";
-    const wanted = { pool: pool.name, sizeBytes: content.sizeBytes, what: unitLabel(unit), orElse };
-    await refuseWithoutRoom(server, wanted, signal);
+    await refuseWithoutRoom(server, { pool: pool.name, sizeBytes: content.sizeBytes, what: label }, signal);
   }
-  const existing = await server.recordOf(unit, signal);
-  if (existing !== undefined) await refuseUnlessReplaced(unit, flags, world);
-  const made = existing === undefined ? unit : { ...unit, name: temporaryName() };
-  const mark = randomBytes(8).toString("hex");
-  const as = unitId(unit) === idOf(content.record) ? "itself" : "copy";
-  const wish: Wish = { unit: made, pool, as: existing === undefined ? as : "copy", without: flags.withoutDevice, mark };
-  const { record, leftOut } = restoredRecord(content.record, wish);
-  if (existing !== undefined) await server.createSnapshot(unit, safetyName(clock.now()), signal);
-  log.info("restore.started", { id: backup.id, to: unitLabel(made), pool: pool.name, bytes: content.sizeBytes });
-  const progress = transferProgress(`restoring ${unitLabel(unit)}`, content.sizeBytes, context);
-  try {
-    const making = { server, clock, onProgress: progress.note };
-    await makeUnit(making, { unit: made, pool: pool.name, mark, file: (under) => content.file(record, under) }, signal);
-  } finally {
-    progress.end();
-  }
-  const aside = `${unit.name}-before-${safetyName(clock.now()).slice("iab-restore-".length)}`;
-  if (existing !== undefined) {
-    const itself = restoredRecord(content.record, { ...wish, unit, as: "itself" }).record;
-    await replaceOld(server, { old: unit, restored: made, aside, record: itself }, signal);
-  } else if (leftOut.length > 0) log.warn("restore.left-out", { to: unitLabel(unit), leftOut });
-  log.info("restore.ended", { id: backup.id, to: unitLabel(unit) });
-  if (!globals.quiet)
-    world.print(summary(unit, existing === undefined ? undefined : aside, existing === undefined ? leftOut : []));
+  const replaces = (await server.recordOf(unit, signal)) !== undefined;
+  if (replaces) await refuseUnlessReplaced(unit, flags, world);
+  log.info("restore.started", { id: backup.id, to: label, pool: pool.name, bytes: content.sizeBytes });
+  const { note: onProgress, end } = transferProgress(`restoring ${label}`, content.sizeBytes, context);
+  const asked = once && { backup: backup.id, placing: once.placing };
+  const order = { server, clock, content, unit, replaces, pool, without: flags.withoutDevice, asked, onProgress };
+  const restored = await restoreUnit(order, signal).finally(end);
+  if (restored.leftOut.length > 0) log.warn("restore.left-out", { to: label, leftOut: restored.leftOut });
+  log.info("restore.ended", { id: backup.id, to: label });
+  if (once !== undefined) return settle(restoring, unit, context);
+  if (!globals.quiet) world.print(summary(unit, restored));
   return EXIT.ok;
 }
 
-/** What cannot take its place is removed again: it is in the archive still. */
-async function replaceOld(
-  server: IncusServer,
-  exchange: Parameters<typeof putInPlace>[1],
-  signal: AbortSignal,
-): Promise<void> {
-  let isDone = false;
-  try {
-    await putInPlace(server, exchange, signal);
-    isDone = true;
-  } finally {
-    if (!isDone) await server.remove(exchange.restored, AbortSignal.timeout(120_000));
-  }
+/** The last of what the configuration asks for: from here on nothing asks for it, and nothing tells of it. */
+async function settle({ server, once }: Restoring, unit: Unit, { world }: Context): Promise<number> {
+  await once?.clear();
+  await server.patchConfig(unit, { [MARKS.restoring]: "" }, world.signal);
+  return EXIT.ok;
 }
 
 /** Works with the server that a backup is of, or with the one that is wanted. */
@@ -172,26 +166,7 @@ async function refuseUnlessReplaced(
   throw new AgentError("usage", `Cannot replace ${label}: that was not its name`);
 }
 
-function idOf(record: UnitRecord): string {
-  const words = record.kind === "instance" ? record.instance : record.volume;
-  const project = String(words["project"] ?? "default");
-  const name = String(words["name"]);
-  return unitId(
-    record.kind === "instance"
-      ? { kind: "instance", project, name }
-      : { kind: "volume", project, pool: record.pool.name, name },
-  );
-}
-
-function temporaryName(): string {
-  return `restore-${randomBytes(6).toString("hex")}`;
-}
-
-function safetyName(now: number): string {
-  return snapshotName(now).replace("IAB_", "iab-restore-");
-}
-
-function summary(unit: Unit, aside: string | undefined, leftOut: readonly string[]): string {
+function summary(unit: Unit, { leftOut, aside }: Restored): string {
   return [
     `Restored ${unitLabel(unit)}.`,
     ...leftOut.map((what) => `Left out, since it is a copy: ${what}`),

@@ -16,6 +16,7 @@ const Flags = z.object({
   drill: z.string().min(1, "expected a workload").optional(),
   server: z.enum(["source", "target"]).optional(),
   pool: z.string().optional(),
+  ignoreSpace: z.boolean(),
 });
 
 const EXAMPLES = `
@@ -34,12 +35,13 @@ export function offsiteVerifyCommand(actions: Actions): Command {
     .option("--drill <workload>", "restore the newest backup of this one instead, compare it, and remove it again")
     .addOption(new Option("--server <side>", "where to drill (default: where it was)").choices(["source", "target"]))
     .option("--pool <pool>", "the pool to drill in (default: the one it was in)")
+    .option("--ignore-space", "drill where the pool seems to have too little room", false)
     .addHelpText("after", EXAMPLES)
     .action(
-      actions(Flags, ({ percent, drill, server, pool }, _operands, context) => {
-        if (drill !== undefined) return drillOf(drill, { server, pool }, context);
-        if (server !== undefined || pool !== undefined) {
-          throw new AgentError("usage", "Cannot verify: --server and --pool go with --drill");
+      actions(Flags, ({ percent, drill, server, pool, ignoreSpace }, _operands, context) => {
+        if (drill !== undefined) return drillOf(drill, { server, pool, ignoreSpace }, context);
+        if (server !== undefined || pool !== undefined || ignoreSpace) {
+          throw new AgentError("usage", "Cannot verify: --server, --pool and --ignore-space go with --drill");
         }
         return withArchive(context, async (archive) => {
           const { world, globals } = context;

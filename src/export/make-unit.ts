@@ -15,8 +15,10 @@ type Making = {
 export type NewUnit = {
   readonly unit: Unit;
   readonly pool: string;
-  /** What it is made from bears this as `MARKS.restoring`. */
+  /** What it is made from bears this as `MARKS.restoring`, */
   readonly mark: string;
+  /** and this when it is whole; nothing, if that is empty. */
+  readonly whole: string;
   readonly file: (signal: AbortSignal) => AsyncIterable<Uint8Array>;
 };
 
@@ -31,11 +33,11 @@ export async function makeUnit(
   made: NewUnit,
   signal: AbortSignal,
 ): Promise<void> {
-  const { unit, pool, mark, file } = made;
+  const { unit, pool, mark, whole, file } = made;
   let isWhole = false;
   try {
     await server.importFile({ unit, pool }, file(signal), onProgress, signal);
-    await server.patchConfig(unit, { [MARKS.restoring]: "" }, signal);
+    await server.patchConfig(unit, { [MARKS.restoring]: whole }, signal);
     isWhole = true;
   } finally {
     if (!isWhole) await removeHalf(server, clock, unit, mark);

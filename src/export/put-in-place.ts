@@ -18,6 +18,8 @@ export type Exchange = {
   readonly aside: string;
   /** What the restored one is to be when it is in its place. */
   readonly record: UnitRecord;
+  /** Hears which instances will be stopped for it, before anything is done. */
+  readonly begin?: (running: readonly InstanceUnit[]) => Promise<void>;
 };
 
 const STOP = { timeoutMs: MINUTE_MS, force: false } as const;
@@ -32,6 +34,7 @@ const DeviceMap = z.record(z.string(), StringMap).catch({});
 export async function putInPlace(server: Replacing, exchange: Exchange, signal: AbortSignal): Promise<void> {
   const { old } = exchange;
   const running = await runningUsers(server, old, signal);
+  await exchange.begin?.(running);
   const undo: Undo = [];
   const [worked] = await Promise.allSettled([exchangeAll(server, exchange, running, undo, signal)]);
   const under = AbortSignal.timeout(UNDO_MS);

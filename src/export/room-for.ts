@@ -7,8 +7,6 @@ export type RoomWanted = {
   readonly sizeBytes: number;
   /** Names what is to be restored, in messages. */
   readonly what: string;
-  /** What helps besides another pool. */
-  readonly orElse: string;
 };
 
 /**
@@ -17,7 +15,7 @@ export type RoomWanted = {
  */
 export async function refuseWithoutRoom(
   server: Pick<ServerReader, "space">,
-  { pool, sizeBytes, what, orElse }: RoomWanted,
+  { pool, sizeBytes, what }: RoomWanted,
   signal: AbortSignal,
 ): Promise<void> {
   const space = await spaceOf(server, pool, signal);
@@ -27,7 +25,9 @@ export async function refuseWithoutRoom(
   throw new AgentError(
     "storage.full",
     `Cannot restore ${what}: it takes ${mebibytes(sizeBytes)}, and the pool ${pool} has ${mebibytes(freeBytes)} left`,
-    { hint: `Make room there, or name another pool with --pool${orElse}` },
+    {
+      hint: "Make room there, or name another pool with --pool; --ignore-space tries it, since zeros and what is compressed may take less",
+    },
   );
 }
 

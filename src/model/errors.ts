@@ -42,6 +42,8 @@ export type ErrorCode =
   | "storage.left"
   /** A pool has no room for what is to be restored into it. */
   | "storage.full"
+  /** A run died while something restored took the place of what was there. */
+  | "restore.half"
   | "lock.held"
   | "window.closed"
   | "window.unreadable"

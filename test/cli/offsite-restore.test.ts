@@ -8,6 +8,7 @@ const wrong = [
   { argv: ["offsite", "restore", "4afeed0c", "--to", "x", "--ignore-space"], says: /go with --to-incus/ },
   { argv: ["offsite", "restore", "4afeed0c", "--to-incus", "web1", "--no-owners"], says: /--no-owners goes with --to/ },
   { argv: ["offsite", "verify", "--pool", "local"], says: /go with --drill/ },
+  { argv: ["offsite", "verify", "--ignore-space"], says: /--ignore-space go with --drill/ },
   { argv: ["offsite", "restore", "4afeed0c", "--to-incus", ""], says: /--to-incus: expected a name/ },
   { argv: ["offsite", "restore", "4afeed0c", "--to-incus", "web1", "--server", "third"], says: /--server/ },
 ];

@@ -168,7 +168,7 @@ test("makeUnit() makes what was exported, and takes its mark away when it is who
   const { file } = await fileOf(server, source, "web2", "m1", signal);
   await makeUnit(
     { server, clock: systemClock, onProgress: () => {} },
-    { unit, pool: "local", mark: "m1", file: () => file() },
+    { unit, pool: "local", mark: "m1", whole: "", file: () => file() },
     signal,
   );
   expect(fake.digest(unit)).toBe(fake.digest(source));
@@ -207,7 +207,7 @@ test.each(failures)("makeUnit() leaves nothing behind when $name", async ({ faul
   fake.faults.add(fault);
   const making = makeUnit(
     { server, clock: systemClock, onProgress: () => {} },
-    { unit, pool: "local", mark: "m1", file: () => file() },
+    { unit, pool: "local", mark: "m1", whole: "", file: () => file() },
     signal,
   );
   await expect(making).rejects.toMatchObject({ code: expect.stringMatching(/^incus\./) });
@@ -227,7 +227,7 @@ test("makeUnit() removes what a server begins to make only after the import was 
   const importFile = () => Promise.reject(new Error("given up"));
   const making = makeUnit(
     { server: { ...server, importFile }, clock: { ...systemClock, ...late }, onProgress: () => {} },
-    { unit, pool: "local", mark: "m1", file: () => inParts(tarOf([])) },
+    { unit, pool: "local", mark: "m1", whole: "", file: () => inParts(tarOf([])) },
     signal,
   );
   await expect(making).rejects.toThrow("given up");
@@ -242,7 +242,7 @@ test("makeUnit() never removes what somebody else has made meanwhile", async ({ 
   fake.addInstance({ name: "web2", content: "somebody's own" });
   const making = makeUnit(
     { server, clock: systemClock, onProgress: () => {} },
-    { unit, pool: "local", mark: "m1", file: () => file() },
+    { unit, pool: "local", mark: "m1", whole: "", file: () => file() },
     signal,
   );
   await expect(making).rejects.toMatchObject({ code: "incus.operation-failed" });

@@ -63,6 +63,8 @@ export function fakeKopia(now: () => number): FakeKopia {
         return printed(fake.backups);
       case "snapshot create":
         return create(args, command, signal);
+      case `show ${verb}`:
+        return printed(fake.backups.find(({ id }) => verb?.startsWith(`k${id}/`))?.content ?? "");
       case "snapshot expire":
         return printed("");
       case "maintenance info":
@@ -93,8 +95,9 @@ export function fakeKopia(now: () => number): FakeKopia {
     }
     const content = Buffer.concat(chunks).toString();
     const at = new Date(now()).toISOString();
+    const id = randomBytes(16).toString("hex");
     const made = {
-      id: randomBytes(16).toString("hex"),
+      id,
       source: { host, userName, path },
       description: flag("description") ?? "",
       startTime: at,
@@ -103,7 +106,7 @@ export function fakeKopia(now: () => number): FakeKopia {
       tags: Object.fromEntries(
         tags.map((tag) => [tag.split(":").slice(0, 2).join(":"), tag.split(":").slice(2).join(":")]),
       ),
-      rootEntry: { obj: "k1", summ: { size: content.length, files: 1, numFailed: 0 } },
+      rootEntry: { obj: `k${id}`, summ: { size: content.length, files: 1, numFailed: 0 } },
       content,
     };
     fake.backups.push(made);
