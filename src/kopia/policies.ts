@@ -15,12 +15,12 @@ const Policies = z.record(z.string(), z.record(z.string(), z.unknown()));
  * What a backup for the worst case must not leave to Kopia's defaults: it would leave out what is in folders that call
  * themselves caches, and obey ignore files in the data. An empty list of ignore files means the default: so one is
  * named that no one has. And of what changes in a stream or a large file, Kopia's usual pieces of about 4 MiB carry much
- * along that has not changed.
+ * along that has not changed (docs/measurements.md).
  */
 const BASELINE: Policy = {
   files: { ignoreCacheDirs: false, ignoreDotFiles: [".iab-ignores-nothing"] },
   compression: { compressorName: "zstd-fastest" },
-  splitter: { algorithm: "DYNAMIC-1M-BUZHASH" },
+  splitter: { algorithm: "DYNAMIC-256K-BUZHASH" },
 };
 
 /** Sees to it that the repository has the policies that are wanted of this host; asks first, and writes what differs. */

@@ -16,9 +16,8 @@ import { buildAgent, type Ended, openSite, type Site } from "./site.ts";
 
 const MIB = 1024 * 1024;
 const SIZE = 8 * MIB;
-const CHANGE = 16 * MIB;
-/** What a second backup uploads beyond the change: docs/offsite.md names it, docs/measurements.md how it was measured. */
-const PIECES = 4 * MIB;
+/** So much in one place that the pieces at its ends, which go along, are within the 5 %: see docs/offsite.md. */
+const CHANGE = 32 * MIB;
 
 export type Pair = { readonly read: "btrfs" | "export"; readonly storage: keyof typeof BACKENDS };
 
@@ -65,7 +64,7 @@ export function testMatrix(generation: Generation, pairs: readonly Pair[]): void
       const before = bytesIn(backend);
       const { run } = JSON.parse((await iab("offsite", "run", "-f", "json")).stdout);
       const uploaded = bytesIn(backend) - before;
-      expect(uploaded).toBeLessThan(units.length * (CHANGE * 1.05 + PIECES));
+      expect(uploaded).toBeLessThanOrEqual(units.length * CHANGE * 1.05);
       expect(uploaded).toBeGreaterThan(units.length * CHANGE * 0.95);
 
       const listed = Listed.parse(JSON.parse((await iab("offsite", "list", "-f", "json")).stdout));
@@ -115,7 +114,7 @@ export function testMatrix(generation: Generation, pairs: readonly Pair[]): void
 async function fourWorkloads(source: LabDaemon, project: string): Promise<Unit[]> {
   const place = { project, pool: source.pools.btrfs, sizeBytes: SIZE };
   const running = await createInstance(source, { ...place, name: "running", seed: "running" });
-  const block = { contentType: "block", config: { size: "40MiB" } } as const;
+  const block = { contentType: "block", config: { size: "56MiB" } } as const;
   const units = [
     running,
     await createInstance(source, { ...place, name: "stopped", seed: "stopped" }),

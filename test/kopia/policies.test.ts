@@ -25,7 +25,7 @@ test("wantedPolicies() switches off what loses data, and leaves alone what the f
     "u@h1": {
       files: { ignoreCacheDirs: false, ignoreDotFiles: [".iab-ignores-nothing"] },
       compression: { compressorName: "zstd" },
-      splitter: { algorithm: "DYNAMIC-1M-BUZHASH" },
+      splitter: { algorithm: "DYNAMIC-256K-BUZHASH" },
       retention: { keepLatest: 3, keepDaily: 9 },
     },
     "u@h1:/x": { retention: { keepLatest: 1 } },
