@@ -1,6 +1,8 @@
 import { randomUUID } from "node:crypto";
+import { once } from "node:events";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
+import { createServer as createHttpServer } from "node:http";
+import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { kopiaClient } from "../../src/kopia/client.ts";
@@ -41,10 +43,28 @@ const wrong: { name: string; block: () => object; code: string }[] = [
   { name: "another SSH host key", block: () => sftpAt({ known_hosts: otherHostKey() }), code: "kopia.host-key" },
   { name: "a folder that holds something else", block: foreignFolder, code: "kopia.foreign" },
 ];
+
+/** What Amazon's S3 says to a client whose clock is a quarter of an hour off. */
+const SKEWED = `<?xml version="1.0" encoding="UTF-8"?><Error><Code>RequestTimeTooSkewed</Code>
+<Message>The difference between the request time and the current time is too large.</Message></Error>`;
+
 test.each(wrong)("prepareArchive() says what is wrong with $name", async ({ block, code }) => {
   const options = archiveOptions(offsiteConfig(block(), { create: true }));
   await expect(prepareArchive(options, AbortSignal.timeout(120_000))).rejects.toMatchObject({
     code,
+    hint: expect.any(String),
+  });
+});
+
+test("prepareArchive() says that the clocks are too far apart where S3 says so", async ({ signal }) => {
+  const server = createHttpServer((_request, response) => {
+    response.writeHead(403, { "content-type": "application/xml" }).end(SKEWED);
+  }).listen(0, "127.0.0.1");
+  onTestFinished(() => void server.close());
+  await once(server, "listening");
+  const block = s3At(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+  await expect(prepareArchive(archiveOptions(offsiteConfig(block)), signal)).rejects.toMatchObject({
+    code: "kopia.clock",
     hint: expect.any(String),
   });
 });
