@@ -37,6 +37,7 @@ export function actOn(tools: Tools): Act {
         else await target.patchDevices(step.unit, step.devices, signal);
         return {};
       case "adopt":
+        if (step.lasting !== undefined) await target.makeLasting(step.lasting, signal);
         await target.patchConfig(step.unit, step.marks, signal);
         return {};
       case "stand-in":

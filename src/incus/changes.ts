@@ -19,7 +19,12 @@ import { createVolume, readContents } from "./volume-contents.ts";
 /** Volumes are renamed and deleted before the answer, which may take as long as their size wants. */
 const SLOW_MS = 30 * MINUTE_MS;
 const MOST_PATCHES = 5;
-const Patched = z.object({ description: z.string().default(""), config: Strings, devices: DeviceMap });
+const Patched = z.object({
+  description: z.string().default(""),
+  config: Strings,
+  devices: DeviceMap,
+  ephemeral: z.boolean().default(false),
+});
 
 const STATUS_AFTER: Readonly<Record<StateChange, InstanceStatus>> = {
   start: "Running",
@@ -35,6 +40,7 @@ export function changesVia(via: Via): ServerWriter {
     deleteSnapshot: (unit, name, signal) => deleteSnapshot(via, unit, name, signal),
     changeState: (unit, change, options, signal) => changeState(via, unit, { change, ...options }, signal),
     patchConfig: (unit, config, signal) => patch(via, unit, { config }, signal),
+    makeLasting: (unit, signal) => patch(via, unit, { ephemeral: false }, signal),
     patchRootConfig: (volume, config, signal) => patchRootConfig(via, volume, config, signal),
     patchDevices: (unit, devices, signal) => patch(via, unit, { devices }, signal),
     rename: (unit, name, signal) => rename(via, unit, name, signal),
@@ -88,7 +94,7 @@ async function putState(
   await carryOut(via, { what: `${change} ${unitLabel(unit)}`, unit, request, isDone, impatient: true }, signal);
 }
 
-type Changes = { readonly config?: Config; readonly devices?: Devices };
+type Changes = { readonly config?: Config; readonly devices?: Devices; readonly ephemeral?: false };
 
 /**
  * Sets some keys, and nothing else. The description goes along because many servers blank it when it is left out, and
@@ -119,8 +125,9 @@ async function readPatched(via: Via, unit: Unit, signal: AbortSignal) {
 }
 
 /** Whether all changes are there. A key that is set to nothing is removed. */
-function holds(now: z.infer<typeof Patched>, { config = {}, devices = {} }: Changes): boolean {
+function holds(now: z.infer<typeof Patched>, { config = {}, devices = {}, ephemeral }: Changes): boolean {
   return (
+    (ephemeral === undefined || now.ephemeral === ephemeral) &&
     Object.entries(config).every(([key, value]) => (now.config[key] ?? "") === value) &&
     Object.entries(devices).every(([name, device]) => isDeepStrictEqual(now.devices[name], device))
   );

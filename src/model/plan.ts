@@ -42,8 +42,17 @@ export type GrowStep = CommonStep & {
   readonly devices: Devices;
 };
 
-/** Takes over a replica that IAB 1.2.0 made: marks it as ours, and makes it safe. An empty value removes a key. */
-export type AdoptStep = CommonStep & { readonly kind: "adopt"; readonly unit: Unit; readonly marks: Config };
+/**
+ * Takes over a replica that IAB 1.2.0 made: marks it as ours, and makes it safe. An empty value removes a key. One that is
+ * ours already has no marks to get, and is only kept from being gone once it is stopped.
+ */
+export type AdoptStep = CommonStep & {
+  readonly kind: "adopt";
+  readonly unit: Unit;
+  readonly marks: Config;
+  /** It is ephemeral, and must not be. */
+  readonly lasting: InstanceUnit | undefined;
+};
 
 /** Makes an empty profile on the target, for one that snapshots name there: without it no server receives them. */
 export type StandInStep = CommonStep & { readonly kind: "stand-in"; readonly profile: EmptyProfile };

@@ -186,6 +186,8 @@ export type ServerWriter = {
   changeState(unit: InstanceUnit, change: StateChange, options: Patience, signal: AbortSignal): Promise<void>;
   /** Sets keys, and removes those that are empty; all else, the description too, stays as it is. */
   patchConfig(unit: Unit, config: Config, signal: AbortSignal): Promise<void>;
+  /** Has an instance stay when it is stopped. */
+  makeLasting(unit: InstanceUnit, signal: AbortSignal): Promise<void>;
   /** Sets keys of an instance's root volume; all else stays as it is. */
   patchRootConfig(volume: RootVolume, config: Config, signal: AbortSignal): Promise<void>;
   /** Sets the given devices of an instance as they are given; its other devices stay as they are. */

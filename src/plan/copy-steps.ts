@@ -130,6 +130,8 @@ function preparations(route: CopyRoute, context: CopyContext): Preparation[] {
   const rename = renames && renameStep(pair, renames.name);
   const common = { needs: rename === undefined ? [] : [rename.id], workload, unit };
   const grow = growStep(pair);
+  // One that another tool has made may be, and so may one of ours that was taken over before this was looked at.
+  const lasting = pair.kind === "instance" && pair.replica?.ephemeral === true ? pair.job.target : undefined;
   const retract: PruneStep = {
     ...common,
     kind: "prune",
@@ -142,13 +144,14 @@ function preparations(route: CopyRoute, context: CopyContext): Preparation[] {
   return [
     ...(rename === undefined ? [] : [rename]),
     ...(retracts.length === 0 ? [] : [retract]),
-    ...(adopts
+    ...(adopts || lasting !== undefined
       ? [
           {
             ...common,
             kind: "adopt",
             id: `adopt:${unitId(workload)}`,
-            marks: adoptionConfig(pair, comparison, context.index),
+            marks: adopts ? adoptionConfig(pair, comparison, context.index) : {},
+            lasting,
           } as const,
         ]
       : []),

@@ -52,7 +52,7 @@ function details(step: Step): Record<string, unknown> {
     case "grow":
       return { unit: unitId(step.unit), size: step.size };
     case "adopt":
-      return { unit: unitId(step.unit) };
+      return { unit: unitId(step.unit), ephemeral: step.lasting !== undefined };
     case "stand-in":
       return { profile: step.profile };
     case "mend":

@@ -1,4 +1,4 @@
-import type { CopyStep, Plan, PruneStep, RehearseStep, ReseedStep, Step } from "../model/plan.ts";
+import type { AdoptStep, CopyStep, Plan, PruneStep, RehearseStep, ReseedStep, Step } from "../model/plan.ts";
 import { rfc3339 } from "../model/time.ts";
 import { type Unit, unitLabel } from "../model/unit.ts";
 import { countText } from "./amounts.ts";
@@ -37,7 +37,7 @@ export function stepLines(step: Step, { hosts }: Plan): readonly [string, ...str
     case "grow":
       return [`${on(step.unit)} to ${step.size === "" ? "no limit" : step.size}, as its source`];
     case "adopt":
-      return [`${on(step.unit)}: it holds the same snapshots, from now on it is ours`];
+      return [`${on(step.unit)}: ${adoptWords(step).join("; ")}`];
     case "stand-in":
       return [
         `${hosts.target}:${step.profile.project}/${step.profile.name}, an empty profile: snapshots name it, and are received only where it is`,
@@ -53,6 +53,13 @@ export function stepLines(step: Step, { hosts }: Plan): readonly [string, ...str
     case "prune":
       return pruneLines(step, hosts[step.side]);
   }
+}
+
+function adoptWords({ marks, lasting }: AdoptStep): string[] {
+  return [
+    ...(Object.keys(marks).length === 0 ? [] : ["it holds the same snapshots, from now on it is ours"]),
+    ...(lasting === undefined ? [] : ["it is ephemeral, from now on it stays when it is stopped"]),
+  ];
 }
 
 function rehearseLines({ between, copy }: RehearseStep): readonly [string, ...string[]] {

@@ -65,6 +65,27 @@ export function changeSuite(at: () => Stage): void {
     expect(found?.description).toBe("mine");
   });
 
+  test("makeLasting() has an ephemeral instance stay when it is stopped, and no refresh undoes it", async ({
+    signal,
+  }) => {
+    const { servers, raw } = at();
+    const unit = await at().createInstance("source", { name: fresh("web"), pool: "local" });
+    await servers.source.createSnapshot(unit, "s1", signal);
+    await servers.copy(copyOf(unit), () => {}, signal);
+    const isEphemeral = async (side: "source" | "target") => (await servers[side].instance(unit, signal))?.ephemeral;
+    for (const side of ["source", "target"] as const)
+      expect((await raw[side].run("PATCH", pathOf(unit), { description: "a replica", ephemeral: true })).error).toBe(
+        "",
+      );
+    expect(await isEphemeral("target")).toBe(true);
+    await servers.target.makeLasting(unit, signal);
+    await at().nextSecond();
+    await servers.source.createSnapshot(unit, "s2", signal);
+    await servers.copy(copyOf(unit), () => {}, signal);
+    expect([await isEphemeral("source"), await isEphemeral("target")]).toEqual([true, false]);
+    expect((await servers.target.instance(unit, signal))?.description).toBe("a replica");
+  });
+
   test("patchConfig() of a volume does the same", async ({ signal }) => {
     const { servers } = at();
     const config = { "user.old": "1", "user.stays": "2" };

@@ -4,8 +4,10 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { z } from "zod";
 import type { InstanceUnit, Unit } from "../../src/model/unit.ts";
-import { GENERATIONS, openLab } from "../lab/lab.ts";
+import { call } from "../lab/daemon-api.ts";
+import { GENERATIONS, type LabDaemon, openLab } from "../lab/lab.ts";
 import { openScratch, type Scratch } from "../lab/scratch.ts";
 import { changeContent, orphanSubvolumes } from "../lab/storage.ts";
 import { removeTrust, trustCertificate } from "../lab/trust.ts";
@@ -71,7 +73,7 @@ describe.each(GENERATIONS)("Incus %s: an installation of IAB 1.2.0", (generation
       seed: "c1",
       config: { "boot.autostart": "true", "boot.host_shutdown_timeout": "1" },
     });
-    c2 = await createInstance(source, { project, name: "c2", pool: dir, seed: "c2" });
+    c2 = await createInstance(source, { project, name: "c2", pool: dir, seed: "c2", ephemeral: true });
     const v1 = await createVolume(source, { project, pool: btrfs, name: "v1", seed: "v1" });
     const v2 = await createVolume(source, { project, pool: btrfs2, name: "v2", seed: "v2" });
     const devices = {
@@ -167,7 +169,8 @@ describe.each(GENERATIONS)("Incus %s: an installation of IAB 1.2.0", (generation
     const kept = await filesOf(folder);
     for (let round = 0; round < 2; round += 1) {
       const { exitCode, stdout, stderr } = await iab();
-      expect([exitCode, stdout], stderr).toEqual([0, expect.stringContaining("0 left out, 0 warnings")]);
+      expect([exitCode, stdout], stderr).toEqual([0, expect.stringContaining("0 left out, 1 warning")]);
+      expect(stdout).toContain("c2 is ephemeral and would be deleted by a stop");
       for (const { unit } of units) await ledger.note(source, unit);
     }
     for (const { unit, pool } of units) {
@@ -187,10 +190,19 @@ describe.each(GENERATIONS)("Incus %s: an installation of IAB 1.2.0", (generation
       });
       expect(marks["volatile.last_state.power"]).toBeUndefined();
     }
+    expect(await Promise.all([source, target].map((daemon) => isEphemeral(daemon, c2)))).toEqual([true, false]);
     expect((await factsOf(source, c1 as InstanceUnit)).status).toBe("Running");
     const told = ["POST /ping/your-uuid-here/start", "POST /ping/your-uuid-here/0"];
     expect(heard).toEqual([...told, ...told]);
     expect(await orphanSubvolumes(target, target.pools.btrfs)).toEqual([]);
+  });
+
+  test("a replica that is ours and ephemeral, as earlier runs left it, stays when it is stopped from the next run on", async () => {
+    await call(target, "PATCH", `/1.0/instances/c2?project=${scratch.project}`, { ephemeral: true });
+    expect(await isEphemeral(target, c2)).toBe(true);
+    expect((await iab("plan", `${scratch.project}/c2`)).stdout).toContain("it is ephemeral, from now on it stays");
+    expect(await iab(`${scratch.project}/c2`)).toMatchObject({ exitCode: 0 });
+    expect(await isEphemeral(target, c2)).toBe(false);
   });
 
   test("a snapshot that is gone from the replica of IAB 1.2.0 is noticed as ever", async () => {
@@ -200,6 +212,11 @@ describe.each(GENERATIONS)("Incus %s: an installation of IAB 1.2.0", (generation
     expect([exitCode, stdout]).toEqual([3, expect.stringContaining(`lacks ${oldest}`)]);
   });
 });
+
+async function isEphemeral(daemon: LabDaemon, unit: InstanceUnit | undefined): Promise<boolean> {
+  const found = await call(daemon, "GET", `/1.0/instances/${unit?.name}?project=${unit?.project}`);
+  return z.object({ ephemeral: z.boolean() }).parse(found).ephemeral;
+}
 
 async function filesOf(folder: string): Promise<Record<string, string>> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });

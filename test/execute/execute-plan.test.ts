@@ -167,7 +167,7 @@ test("executePlan() calls steps that need each other, or nothing that is there, 
 test("executePlan() sets the size of a replica before its copy, marks one it takes over, and finishes a reseed", async () => {
   const { world, both } = setUp();
   both.target.add(data, { config: { size: "1GiB" } });
-  both.target.add(web);
+  both.target.add(web, { ephemeral: true });
   both.target.add(instance("db1-fresh"));
   const adopt = {
     kind: "adopt",
@@ -176,6 +176,7 @@ test("executePlan() sets the size of a replica before its copy, marks one it tak
     workload: web,
     unit: web,
     marks: { "user.iab.source": "s" },
+    lasting: web,
   } as const;
   const grow = {
     kind: "grow",
@@ -200,7 +201,7 @@ test("executePlan() sets the size of a replica before its copy, marks one it tak
   expect(new Set(Object.values(states(outcomes)))).toEqual(new Set(["done"]));
   expect(both.target.get(data).config).toEqual({ size: "2GiB" });
   expect(both.target.get(web).devices).toMatchObject({ root });
-  expect(both.target.get(web).config).toEqual({ "user.iab.source": "s" });
+  expect(both.target.get(web)).toMatchObject({ config: { "user.iab.source": "s" }, ephemeral: false });
   expect(both.target.units.has("default/db1")).toBe(true);
 });
 

@@ -113,6 +113,19 @@ test("makePlan() marks what it adopts, makes it safe, and takes its snapshots fo
   expect(stepOf(made, "copy").needs).toEqual(["snapshot:default/web1", "adopt:default/web1"]);
 });
 
+test("makePlan() has an ephemeral replica stay when it is stopped, whether it is taken over or ours already", () => {
+  const web1 = instance("web1", { snapshots: HISTORY, ephemeral: true });
+  const adopted = instance("web1", { snapshots: copied(HISTORY), ephemeral: true });
+  const taken = stepOf(plan([job("web1")], stateOf({ instances: [web1] }, { instances: [adopted] })), "adopt");
+  expect(taken).toMatchObject({ marks: { "boot.autostart": "false" }, lasting: { name: "web1" } });
+  const ours = { instances: [replicaOf(web1, { ephemeral: true })] };
+  const made = plan([job("web1")], stateOf({ instances: [web1] }, ours));
+  expect(stepOf(made, "adopt")).toMatchObject({ marks: {}, lasting: { name: "web1" } });
+  expect(stepOf(made, "copy").needs).toContain("adopt:default/web1");
+  const lasting = plan([job("web1")], stateOf({ instances: [web1] }, { instances: [replicaOf(web1)] }));
+  expect(lasting.steps.map(({ kind }) => kind)).not.toContain("adopt");
+});
+
 const growing: { name: string; source: Partial<Volume>; target: Partial<Volume>; size: string | undefined }[] = [
   {
     name: "a grown volume",

@@ -136,6 +136,7 @@ function patchInstance(context: Context): Reply {
   if (edit.config) instance.config = mergedConfig(instance.config, edit.config);
   if (edit.devices) instance.devices = { ...instance.devices, ...copyOfDevices(edit.devices) };
   if (edit.profiles) instance.profiles = edit.profiles;
+  if (edit.ephemeral !== undefined) instance.ephemeral = edit.ephemeral;
   const kept = context.host.generation.patchKeepsDescription ? instance.description : "";
   instance.description = edit.description ?? kept;
   context.host.events.lifecycle(instance.project, "instance-updated", instanceUrl(instance));

@@ -155,6 +155,8 @@ export class MemoryServer {
         call(force ? `${change}-hard` : change, unit, "", () => this.#change(unit, change), signal),
       patchConfig: (unit, config, signal) =>
         call("patchConfig", unit, JSON.stringify(config), () => this.#patch(unit, config), signal),
+      makeLasting: (unit, signal) =>
+        call("makeLasting", unit, "", () => Object.assign(this.get(unit), { ephemeral: false }), signal),
       patchRootConfig: ({ unit }, config, signal) =>
         call("patchRootConfig", unit, "", () => Object.assign(this.get(unit).rootConfig, config), signal),
       patchDevices: (unit, devices, signal) =>
