@@ -27,7 +27,7 @@ Exit codes:
   6    Kopia failed
   7    done, with warnings that need a person; only with --strict
   11   another run holds the lock
-  75   nothing done now, try later: outside the maintenance window
+  75   nothing done now, try later: outside the maintenance window, or it closed before the end
   130  ended by SIGINT after undoing what had to be undone; 143: by SIGTERM`;
 
 /** The command line: every command of `iab`, its flags and its help. */

@@ -1,9 +1,10 @@
 import type { Clock, Log, Notifier } from "../model/ports.ts";
 import type { Secret } from "../model/secret.ts";
 import { deliver } from "./deliver.ts";
+import { shortened } from "./shortened.ts";
 
 const PRIORITY = 5;
-const LONGEST_MESSAGE = 4_000;
+const LONGEST_REPORT = 4_000;
 
 /** Endings that are nobody's fault: another run was at it, or it was not the time. */
 const NOT_A_FAILURE = [0, 11, 75];
@@ -16,7 +17,7 @@ export function gotify(messageUrl: Secret, clock: Clock, log: Log): Notifier {
       if (NOT_A_FAILURE.includes(exitCode)) return;
       const message = {
         title: "IAB Backup failed",
-        message: `The run ended with exit code ${exitCode}.\n\n${report}`.slice(0, LONGEST_MESSAGE),
+        message: `The run ended with exit code ${exitCode}.\n\n${shortened(report, LONGEST_REPORT)}`,
         priority: PRIORITY,
       };
       try {

@@ -1,6 +1,7 @@
 import type { Clock, Log, Notifier } from "../model/ports.ts";
 import type { Secret } from "../model/secret.ts";
 import { deliver } from "./deliver.ts";
+import { shortened } from "./shortened.ts";
 
 /** Healthchecks stores the first 100 kB of what it is sent, and so many characters never take more. */
 const LONGEST_BODY = 25_000;
@@ -27,7 +28,7 @@ export function healthchecks(pingUrl: Secret, runId: string, clock: Clock, log: 
     // To be ended by its window is no failure, and a check that has heard of a start alarms unless it hears of success:
     // neither an exit code nor `/log` will do. What is missing stands in the report.
     ended: (exitCode, report, signal) =>
-      tell(exitCode === WINDOW_CLOSED ? "0" : String(exitCode), shortened(report), signal),
+      tell(exitCode === WINDOW_CLOSED ? "0" : String(exitCode), shortened(report, LONGEST_BODY), signal),
   };
 }
 
@@ -37,9 +38,4 @@ export function pingAddress(pingUrl: string, what: string, runId: string): strin
   url.pathname = `${url.pathname.replace(/\/+$/, "")}/${what}`;
   url.searchParams.set("rid", runId);
   return url.toString();
-}
-
-/** The end of a report says most: of one that is too long the beginning is left out. */
-function shortened(report: string): string {
-  return report.length <= LONGEST_BODY ? report : `…\n${report.slice(-LONGEST_BODY)}`;
 }

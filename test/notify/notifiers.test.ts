@@ -86,6 +86,14 @@ test("gotify() sends a message when the run failed", async ({ signal }) => {
   });
 });
 
+test("gotify() sends the end of a long report, which says what failed", async ({ signal }) => {
+  const report = `${"db: done\n".repeat(1_000)}web1: refused`;
+  await gotify(new Secret(`${address()}/message?token=app`), clock, recorder().log).ended(3, report, signal);
+  const { message } = JSON.parse(pings[0]?.body ?? "") as { message: string };
+  expect(message).toMatch(/^The run ended with exit code 3\.\n\n…\n[\s\S]*web1: refused$/);
+  expect(message.length).toBeLessThan(4_100);
+});
+
 test.each([0, 11, 75])("gotify() keeps quiet at exit code %i", async (exitCode) => {
   const notifier = gotify(new Secret(`${address()}/message?token=app`), clock, recorder().log);
   const { signal } = new AbortController();
