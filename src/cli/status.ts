@@ -61,13 +61,14 @@ function printed(stock: Stock, notices: Notices, { globals, world }: Context): s
 
 function needsAPerson({ rows, uncovered }: Stock, { skipped, warnings }: Notices): boolean {
   const unproven = rows.some(({ side, proven }) => side === "target" && proven === undefined);
-  return unproven || uncovered.length > 0 || skipped.some(({ failed }) => failed) || warnings.length > 0;
+  const unknown = rows.some((row) => row.unknown !== undefined);
+  return unproven || unknown || uncovered.length > 0 || skipped.some(({ failed }) => failed) || warnings.length > 0;
 }
 
 /** Bulk lists do not tell sizes, so each unit is asked for its own. */
 async function withSizes(stock: Stock, servers: Servers, signal: AbortSignal): Promise<Stock> {
   const sized = async (row: StockRow): Promise<StockRow> => {
-    if (!row.exists) return row;
+    if (!row.exists || row.unknown !== undefined) return row;
     const snapshots = await servers[row.side].snapshots(row.unit, signal);
     const sizes = snapshots.filter(({ name }) => isOwnSnapshotName(name)).flatMap(({ sizeBytes }) => sizeBytes ?? []);
     return { ...row, sizeBytes: sizes.length === 0 ? undefined : sizes.reduce((sum, size) => sum + size, 0) };

@@ -13,6 +13,8 @@ export type StockRow = {
   readonly unit: Unit;
   /** Whether there is anything in its place. */
   readonly exists: boolean;
+  /** Why nobody can tell what there is now: the member of the cluster that holds it does not answer. */
+  readonly unknown: string | undefined;
   /** The newest snapshot of ours. */
   readonly newest: Taken | undefined;
   /** On the target: the newest snapshot that a run has proven, and that is still there. */
@@ -21,7 +23,7 @@ export type StockRow = {
   readonly lagMs: number | undefined;
   /** On a target that keeps history: what the last run left there and is gone, oldest first. */
   readonly lost: readonly string[];
-  /** Snapshots of ours, and of others. */
+  /** Snapshots of ours, and of others, as far as they are known. */
   readonly own: number;
   readonly foreign: number;
   /** What the snapshots of ours hold, where it was asked for and the storage driver knows. */

@@ -31,8 +31,20 @@ function severalHolders(unit: Unit, { facts, holders }: ServerIndex): Refusal | 
 function absent(workload: Workload, what: string, server: ServerIndex): Refusal | undefined {
   if (!isAway(workload, server)) return undefined;
   const { location } = workload;
-  const how = isOffline(location, server) ? "is offline" : "does not answer";
-  return { why: `${what} is on member ${location} of ${server.facts.host}, which ${how}`, hint: WAIT };
+  return {
+    why: `${what} is on member ${location} of ${server.facts.host}, which ${absence(location, server)}`,
+    hint: WAIT,
+  };
+}
+
+/** Why nobody can tell what there is of a workload now. */
+export function awayText(workload: Workload, server: ServerIndex): string | undefined {
+  if (!isAway(workload, server)) return undefined;
+  return `member ${workload.location} ${absence(workload.location, server)}`;
+}
+
+function absence(location: string, server: ServerIndex): string {
+  return isOffline(location, server) ? "is offline" : "does not answer";
 }
 
 /** Of what a member holds that does not answer, a server knows no more than that it exists: it may seem to be empty. */

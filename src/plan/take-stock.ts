@@ -6,11 +6,11 @@ import type { Stock, StockRow, Taken, Uncovered } from "../model/stock.ts";
 import type { EpochMs } from "../model/time.ts";
 import { type Unit, unitId } from "../model/unit.ts";
 import { byAge } from "./compare-snapshots.ts";
-import { indexState, type ServerIndex } from "./index-state.ts";
+import { indexState, type ServerIndex, type StateIndex } from "./index-state.ts";
 import { isIso, isoImage } from "./iso-image.ts";
 import { sourceMark } from "./judge-replica.ts";
 import { rememberedHistory } from "./kept-history.ts";
-import { isAway } from "./member-refusal.ts";
+import { awayText } from "./member-refusal.ts";
 import { type Pair, pairUp } from "./pair-up.ts";
 
 /** What there is of every workload on both sides, and what the configuration leaves uncovered. */
@@ -19,7 +19,7 @@ export function takeStock(jobs: readonly Job[], state: State, now: EpochMs): Sto
   const { pairs } = pairUp(jobs, index);
   return {
     at: now,
-    rows: pairs.flatMap((pair) => SIDES.map((side) => rowOf(pair, side, { now, target: index.target }))),
+    rows: pairs.flatMap((pair) => SIDES.map((side) => rowOf(pair, side, { now, index }))),
     uncovered: [...uncoveredOnSource(index.source, pairs), ...orphansOnTarget(index.target, pairs, sourceMarks())],
   };
 
@@ -28,44 +28,50 @@ export function takeStock(jobs: readonly Job[], state: State, now: EpochMs): Sto
   }
 }
 
-type Looked = { readonly now: EpochMs; readonly target: ServerIndex };
+type Looked = { readonly now: EpochMs; readonly index: StateIndex };
 
-function rowOf(pair: Pair, side: Side, { now, target }: Looked): StockRow {
+function rowOf(pair: Pair, side: Side, { now, index }: Looked): StockRow {
   const found: Workload | undefined = side === "source" ? pair.source : pair.replica;
+  const unknown = found && awayText(found, index[side]);
+  if (unknown !== undefined) return { ...nothingOf(pair, side), exists: true, unknown };
   if (isIso(pair.source)) return isoRowOf(pair, side, found, taken(isoImage(pair.source)));
   const own = byAge(found?.snapshots ?? []).filter(({ name }) => isOwnSnapshotName(name));
   const newest = taken(own.at(-1));
   const proven = side === "target" ? taken(own.find(({ name }) => name === found?.config[MARKS.last])) : undefined;
   const measured = side === "source" ? newest : proven;
+  const keeps = side === "target" && pair.job.history === "keep";
   return {
-    workload: pair.job.source,
-    side,
-    unit: unitOn(pair.job, side),
+    ...nothingOf(pair, side),
     exists: found !== undefined,
     newest,
     proven,
     lagMs: measured === undefined ? undefined : Math.max(0, now - measured.at),
-    lost: found !== undefined && side === "target" && pair.job.history === "keep" ? lostOf(found, target) : [],
+    lost: found !== undefined && keeps ? (rememberedHistory(found)?.lost ?? []) : [],
     own: own.length,
     foreign: (found?.snapshots.length ?? 0) - own.length,
-    sizeBytes: undefined,
   };
 }
 
-function lostOf(replica: Workload, target: ServerIndex): readonly string[] {
-  return isAway(replica, target) ? [] : (rememberedHistory(replica)?.lost ?? []);
+/** An image that does not change is never behind. */
+function isoRowOf(pair: Pair, side: Side, found: Workload | undefined, image: Taken | undefined): StockRow {
+  const isHeld = side === "source" || (image !== undefined && found?.config[MARKS.last] === image.name);
+  return {
+    ...nothingOf(pair, side),
+    exists: found !== undefined,
+    newest: isHeld ? image : undefined,
+    proven: isHeld && side === "target" ? image : undefined,
+  };
 }
 
-/** An image that does not change is never behind. */
-function isoRowOf({ job }: Pair, side: Side, found: Workload | undefined, image: Taken | undefined): StockRow {
-  const isHeld = side === "source" || (image !== undefined && found?.config[MARKS.last] === image.name);
+function nothingOf({ job }: Pair, side: Side): StockRow {
   return {
     workload: job.source,
     side,
     unit: unitOn(job, side),
-    exists: found !== undefined,
-    newest: isHeld ? image : undefined,
-    proven: isHeld && side === "target" ? image : undefined,
+    exists: false,
+    unknown: undefined,
+    newest: undefined,
+    proven: undefined,
     lagMs: undefined,
     lost: [],
     own: 0,

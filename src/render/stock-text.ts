@@ -36,19 +36,33 @@ function columnsOf({ rows }: Stock): Column<StockRow>[] {
   const all: (Column<StockRow> | undefined)[] = [
     { title: "WORKLOAD", cell: ({ workload }) => unitLabel(workload) },
     { title: "SIDE", cell: ({ side }) => side },
-    { title: "NEWEST SNAPSHOT", cell: ({ newest, exists }) => newest?.name ?? (exists ? "none" : "not there") },
-    { title: "PROVEN COPY", cell: ({ proven, side }) => proven?.name ?? (side === "target" ? "none" : "") },
+    { title: "NEWEST SNAPSHOT", cell: newestText },
+    { title: "PROVEN COPY", cell: provenText },
     { title: "LAG", cell: ({ lagMs }) => (lagMs === undefined ? "" : durationText(lagMs)), align: "right" },
-    { title: "SNAPSHOTS", cell: ({ own }) => String(own), align: "right" },
+    { title: "SNAPSHOTS", cell: ({ own, unknown }) => (unknown === undefined ? String(own) : "?"), align: "right" },
     losses
       ? { title: "LOST", cell: ({ lost }) => (lost.length === 0 ? "" : String(lost.length)), align: "right" }
       : undefined,
-    { title: "OTHERS", cell: ({ foreign }) => String(foreign), align: "right" },
+    {
+      title: "OTHERS",
+      cell: ({ foreign, unknown }) => (unknown === undefined ? String(foreign) : "?"),
+      align: "right",
+    },
     sizes
       ? { title: "SIZE", cell: ({ sizeBytes }) => (sizeBytes === undefined ? "" : sizeText(sizeBytes)), align: "right" }
       : undefined,
   ];
   return all.filter((column) => column !== undefined);
+}
+
+function newestText({ newest, exists, unknown }: StockRow): string {
+  if (unknown !== undefined) return `unknown: ${unknown}`;
+  return newest?.name ?? (exists ? "none" : "not there");
+}
+
+function provenText({ proven, side, unknown }: StockRow): string {
+  if (side === "source") return "";
+  return proven?.name ?? (unknown === undefined ? "none" : "unknown");
 }
 
 function uncoveredLines({ side, unit, why }: Uncovered, look: Look): string[] {
@@ -67,13 +81,15 @@ export function stockJson({ at, rows, uncovered }: Stock, { skipped, warnings }:
   };
 }
 
-function rowJson({ workload, side, unit, exists, newest, proven, lagMs, lost, own, foreign, sizeBytes }: StockRow) {
+function rowJson(row: StockRow) {
+  const { workload, side, unit, exists, unknown, newest, proven, lagMs, lost, own, foreign, sizeBytes } = row;
   return {
     workload: unitId(workload),
     kind: workload.kind,
     side,
     unit: unitId(unit),
     exists,
+    unknown: unknown ?? null,
     newest: takenJson(newest),
     proven: takenJson(proven),
     lagMs: lagMs ?? null,
@@ -119,12 +135,17 @@ export function stockMetrics({ at, rows, uncovered }: Stock, { skipped }: Notice
     metric(
       "iab_snapshots",
       "Snapshots of ours.",
-      each(({ own }) => own),
+      each(({ own, unknown }) => (unknown === undefined ? own : undefined)),
     ),
     metric(
       "iab_lost_snapshots",
       "Snapshots of a kept history that the last run left on the target, and that are gone.",
-      each(({ side, lost }) => (side === "target" ? lost.length : undefined)),
+      each(({ side, lost, unknown }) => (side === "target" && unknown === undefined ? lost.length : undefined)),
+    ),
+    metric(
+      "iab_unknown",
+      "Of which nobody can tell what there is now: the member that holds it does not answer.",
+      each(({ unknown }) => (unknown === undefined ? undefined : 1)),
     ),
     metric(
       "iab_snapshot_bytes",

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { z } from "zod";
 import { GENERATIONS, openLab } from "../lab/lab.ts";
 import { changeContent, contentDigest } from "../lab/storage.ts";
 import { createVolume } from "../lab/workloads.ts";
@@ -6,7 +7,7 @@ import { type ClusterStage, openClusterStage, openReplicated } from "./cluster-s
 import { snapshotNames } from "./ledger.ts";
 
 describe.each(GENERATIONS)("Incus %s: a cluster of two members", (generation) => {
-  const { source } = openLab().incus[generation];
+  const { source, target } = openLab().incus[generation];
   let stage: ClusterStage;
 
   beforeAll(async () => {
@@ -36,7 +37,26 @@ describe.each(GENERATIONS)("Incus %s: a cluster of two members", (generation) =>
       "old",
     ]);
 
+    const told = await viaOne.iab(["status", "--strict"]);
+    expect(told.exitCode).toBe(7);
+    const targets = told.stdout.split("\n").filter((line) => line.includes("| target |"));
+    expect(targets.filter((line) => line.includes("| unknown: member two is offline "))).toHaveLength(3);
+    expect(targets.filter((line) => / none +\|/.test(line))).toEqual([]);
+    expect(rowsOf(await viaOne.iab(["status", "--sizes", "-f", "json"]))).toMatchObject({
+      "target box": { exists: true, unknown: "member two is offline", proven: null },
+      "target lone": { exists: true, unknown: "member two is offline", proven: null },
+      "target data": { exists: true, unknown: "member two is offline", proven: null },
+      "target old": { exists: true, unknown: null, proven: { name: expect.stringMatching(/^IAB_/) } },
+    });
+    const asSource = await stage.openSite({ source: { ...stage.one, side: "source" }, target });
+    await asSource.writeConfig({ projects: [{ name: project, mode: "pull", instances: [{ name: "lone" }] }] });
+    const ofSource = await asSource.iab(["status", "--strict", "-f", "json"]);
+    expect(ofSource.exitCode).toBe(7);
+    expect(rowsOf(ofSource)).toMatchObject({ "source lone": { unknown: "member two is offline", newest: null } });
+
     await stage.cluster.revive();
+    const found = rowsOf(await viaTwo.iab(["status", "-f", "json"]));
+    expect(Object.values(found).map(({ unknown }) => unknown)).toEqual(Object.values(found).map(() => null));
     await goodRun(viaTwo, "back");
     await expectEqual();
   });
@@ -67,3 +87,13 @@ describe.each(GENERATIONS)("Incus %s: a cluster of two members", (generation) =>
     for (const [name, digest] of digests) expect([name, await contentDigest(one, unit, name)]).toEqual([name, digest]);
   });
 });
+
+const Rows = z.object({
+  workloads: z.array(z.looseObject({ workload: z.string(), side: z.string(), unknown: z.string().nullable() })),
+});
+
+/** What a status says, by side and name. */
+function rowsOf({ stdout }: { readonly stdout: string }) {
+  const { workloads } = Rows.parse(JSON.parse(stdout));
+  return Object.fromEntries(workloads.map((row) => [`${row.side} ${row.workload.split("/").at(-1)}`, row]));
+}

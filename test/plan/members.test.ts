@@ -169,6 +169,17 @@ test("makePlan() and takeStock() do not take kept history for lost whose member 
   expect(seen(TWO)).toEqual([["history.lost"], [own(300).name]]);
 });
 
+test("takeStock() says that nobody can tell what a member holds that is away, whatever is listed of it", () => {
+  const nothing = { exists: true, newest: undefined, proven: undefined, lagMs: undefined, own: 0 };
+  const onTwo = cluster({ volumes: [volumeReplicaOf(DATA, { location: "two" })] }, AWAY);
+  const [source, target] = takeStock([volumeJob("data")], stateOf({ volumes: [DATA] }, onTwo), NOW).rows;
+  expect(source).toMatchObject({ unknown: undefined, newest: { name: own(24).name }, own: 2 });
+  expect(target).toMatchObject({ ...nothing, unknown: "member two is offline" });
+  const silent = cluster({ instances: [instance("web1", UNREAD)] });
+  const [read] = takeStock([job("web1")], stateOf(silent, { instances: [replicaOf(WEB1)] }), NOW).rows;
+  expect(read).toMatchObject({ ...nothing, side: "source", unknown: "member two does not answer" });
+});
+
 test("makePlan() does nothing for a volume on a member that does not answer, as an instance beside it shows", () => {
   const seed = { instances: [instance("other", UNREAD)], volumes: [volumeReplicaOf(DATA, { location: "two" })] };
   const made = plan([volumeJob("data", { keep: "1" })], stateOf({ volumes: [DATA] }, cluster(seed)));
