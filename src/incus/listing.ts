@@ -23,6 +23,8 @@ import { flatVolumesOf, fullVolumesOf, VolumeSchema } from "./volumes.ts";
 
 /** Servers gather the state of all that runs, which takes its time where that is much. */
 const LIST_MS = 10 * MINUTE_MS;
+/** What is listed with nothing but its name is asked for by itself, for so long. */
+const FILLING_MS = 10_000;
 const EVERYWHERE = { "all-projects": "true" } as const;
 const WITH_FIELDS = { recursion: "1" } as const;
 const WITH_SNAPSHOTS = { recursion: "2" } as const;
@@ -96,9 +98,11 @@ function isBlank({ status, expandedDevices }: Instance): boolean {
 }
 
 async function filledIn(connection: Connection, blank: Instance, signal: AbortSignal): Promise<Instance> {
+  // Of a cluster's member that is gone nobody will tell, however long one asks.
+  const soon = AbortSignal.any([signal, AbortSignal.timeout(FILLING_MS)]);
   const [read, snapshots] = await Promise.allSettled([
-    readInstance(connection, blank, signal),
-    listSnapshots(connection, blank, signal),
+    readInstance(connection, blank, soon),
+    listSnapshots(connection, blank, soon),
   ]);
   signal.throwIfAborted();
   // One that stays blank has no root disk, so that the plan leaves it out and says so.
