@@ -1,6 +1,7 @@
 import { parseConfig } from "../config/parse-config.ts";
+import { awaitLock } from "../execute/await-lock.ts";
 import { isRestoredAlready } from "../export/asked-restore.ts";
-import { backupContent } from "../export/backup-content.ts";
+import { type BackupContent, backupContent } from "../export/backup-content.ts";
 import { type Restored, restoreUnit } from "../export/restore-unit.ts";
 import { refuseWithoutRoom } from "../export/room-for.ts";
 import type { IncusServer } from "../incus/server.ts";
@@ -11,12 +12,17 @@ import type { Side } from "../model/job.ts";
 import { MARKS } from "../model/marks.ts";
 import type { Archive, World } from "../model/ports.ts";
 import type { Pool } from "../model/state.ts";
+import { MINUTE_MS } from "../model/time.ts";
 import { type Unit, unitLabel } from "../model/unit.ts";
 import type { Context } from "./command.ts";
 import { EXIT } from "./exit.ts";
 import { findConfig } from "./find-config.ts";
 import { transferProgress } from "./transfer-progress.ts";
 import { findBackup, withArchive } from "./with-archive.ts";
+import { workloadLockName } from "./workload-locks.ts";
+
+/** As an offsite run waits for a replication run that has a workload. */
+const LOCK_WAIT_MS = 15 * MINUTE_MS;
 
 export type IncusRestoreFlags = {
   readonly toIncus: string;
@@ -47,8 +53,8 @@ export async function restoreToIncus(
   return withArchive(context, async (archive) => {
     const backups = await archive.list(world.signal);
     const backup = findBackup(backups, id);
-    return withServerOf(backup, flags.server, context, (server) =>
-      restore({ flags, archive, backups, backup, server, once }, context),
+    return withServerOf(backup, flags.server, context, (server, url) =>
+      restore({ flags, archive, backups, backup, server, url, once }, context),
     );
   });
 }
@@ -59,19 +65,36 @@ type Restoring = {
   readonly backups: readonly Backup[];
   readonly backup: Backup;
   readonly server: IncusServer;
+  readonly url: string;
   readonly once: Once | undefined;
 };
 
 async function restore(restoring: Restoring, context: Context): Promise<number> {
-  const { flags, archive, backups, backup, server, once } = restoring;
-  const { world, globals } = context;
-  const { signal, clock, log } = world;
+  const { flags, archive, backups, backup, server, url, once } = restoring;
+  const { signal, locks, clock, log } = context.world;
   const content = await backupContent(archive, backups, backup, signal);
   const pool = await poolFor(server, flags.pool ?? content.record.pool.name, signal);
   const unit = unitNamed(flags.toIncus, content.record, pool.name);
+  const take = () => locks.take(workloadLockName(url, unit), () => "");
+  // Somebody who sits there is told at once.
+  const giveUpAt = clock.now() + (once === undefined ? 0 : LOCK_WAIT_MS);
+  const lock = await awaitLock(unit, take, { clock, log, giveUpAt }, signal);
+  try {
+    return await restoreInto({ ...restoring, content, pool, unit }, context);
+  } finally {
+    await lock.release();
+  }
+}
+
+type Into = Restoring & { readonly content: BackupContent; readonly pool: Pool; readonly unit: Unit };
+
+async function restoreInto(into: Into, context: Context): Promise<number> {
+  const { flags, backup, server, once, content, pool, unit } = into;
+  const { world, globals } = context;
+  const { signal, clock, log } = world;
   const label = unitLabel(unit);
   if (once !== undefined && (await isRestoredAlready({ server, clock }, unit, backup.id, signal))) {
-    return settle(restoring, unit, context);
+    return settle(into, unit, context);
   }
   if (!flags.ignoreSpace) {
     await refuseWithoutRoom(server, { pool: pool.name, sizeBytes: content.sizeBytes, what: label }, signal);
@@ -85,7 +108,7 @@ async function restore(restoring: Restoring, context: Context): Promise<number> 
   const restored = await restoreUnit(order, signal).finally(end);
   if (restored.leftOut.length > 0) log.warn("restore.left-out", { to: label, leftOut: restored.leftOut });
   log.info("restore.ended", { id: backup.id, to: label });
-  if (once !== undefined) return settle(restoring, unit, context);
+  if (once !== undefined) return settle(into, unit, context);
   if (!globals.quiet) world.print(summary(unit, restored));
   return EXIT.ok;
 }
@@ -102,7 +125,7 @@ export async function withServerOf<T>(
   backup: Backup,
   wanted: Side | undefined,
   { globals, world }: Context,
-  work: (server: IncusServer) => Promise<T>,
+  work: (server: IncusServer, url: string) => Promise<T>,
 ): Promise<T> {
   const path = await findConfig(globals.config, world);
   const config = parseConfig(await world.files.read(path, world.signal));
@@ -111,7 +134,7 @@ export async function withServerOf<T>(
   const { connectTo } = await import("./connect.ts");
   const server = await connectTo(side, config, path, world);
   try {
-    return await work(server);
+    return await work(server, config.hosts[side].url);
   } finally {
     await server.close();
   }

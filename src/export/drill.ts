@@ -40,7 +40,8 @@ export async function drill(
   const mark = randomBytes(8).toString("hex");
   const record = alone(restoredRecord(content.record, { unit, pool, as: "copy", without: [], mark }).record);
   const file = (under: AbortSignal) => content.file(record, under);
-  await makeUnit({ server, clock, onProgress }, { unit, pool: pool.name, mark, whole: "", file }, signal);
+  // It bears the mark to its end, so that no run takes it for a workload.
+  await makeUnit({ server, clock, onProgress }, { unit, pool: pool.name, mark, whole: mark, file }, signal);
   try {
     const expected = await contentDigest(file(signal), "the backup");
     const options = { name: `${name}-export`, expiresAt: clock.now() + 24 * HOUR_MS };

@@ -48,12 +48,13 @@ export async function restoreUnit(order: UnitRestore, signal: AbortSignal): Prom
   const { record, leftOut } = restoredRecord(content.record, wish);
   const file = (under: AbortSignal) => content.file(record, under);
   const placed = asked === undefined ? "" : askedMark(asked.backup, "placed");
-  const whole = asked === undefined || !replaces ? placed : mark;
+  // What is to take a place bears its mark until then, so that no run takes it for a workload.
+  const whole = replaces ? mark : placed;
   await makeUnit({ server, clock, onProgress }, { unit: made, pool: pool.name, mark, whole, file }, signal);
   if (!replaces) return { leftOut, aside: undefined };
   const itself = restoredRecord(content.record, { ...wish, unit, as: "itself" }).record;
   const aside = await replaceOld(order, { restored: made, record: itself }, signal);
-  if (asked !== undefined) await server.patchConfig(unit, { [MARKS.restoring]: placed }, signal);
+  await server.patchConfig(unit, { [MARKS.restoring]: placed }, signal);
   return { leftOut: [], aside };
 }
 

@@ -27,6 +27,6 @@ export const MARKS = {
   offsite: "user.iab.offsite",
   /** On an empty profile that we made: the one of the source that it stands in for, `prod:default/big`. */
   standIn: "user.iab.stand-in",
-  /** On what is being restored, until it is whole: what tells it from anything that somebody else has made. */
+  /** On what is being restored, until it is whole and in its place: what tells it from anything that somebody else has made. */
   restoring: "user.iab.restoring",
 } as const;

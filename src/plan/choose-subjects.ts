@@ -5,6 +5,7 @@ import type { OffsiteSource } from "../model/offsite.ts";
 import type { OffsiteSkipped, OffsiteWarning } from "../model/offsite-plan.ts";
 import { type ReadingPlace, type Subject, subjectId } from "../model/reading.ts";
 import type { ServerState, Workload } from "../model/state.ts";
+import { isHalfRestored, isPassing } from "./passing.ts";
 import { rootDisk } from "./storage-pair.ts";
 
 /** What is known of a server whose workloads are backed up. */
@@ -106,9 +107,9 @@ function volumeProject(name: string, { projects }: OffsiteServer): string {
   return (projects.find((project) => project.name === name)?.ownVolumes ?? true) ? name : "default";
 }
 
-/** The copies that exports are made from are no workloads of anybody, nor are the scratch volumes of rehearsals. */
-function isNotOurOwn({ config }: Workload): boolean {
-  return config[MARKS.offsite] === undefined && config[MARKS.scratch] === undefined;
+/** What an offsite run, a restore or a rehearsal works with is no workload of anybody. */
+function isNotOurOwn(workload: Workload): boolean {
+  return !isPassing(workload) && workload.config[MARKS.scratch] === undefined;
 }
 
 function spelled(project: string, ...rest: readonly string[]): string {
@@ -148,6 +149,10 @@ function judge(candidate: Candidate, state: OffsiteState): Chosen | OffsiteSkipp
     failed,
     hint,
   });
+  if (isHalfRestored(found.config)) {
+    const why = "a restore of it has not come to its end";
+    return refused(true, why, `where none is at work: see to it, and take the key ${MARKS.restoring} off it`);
+  }
   const name = poolOf(found);
   const pool = state[place.host]?.pools.find((each) => each.name === name);
   if (pool === undefined) {

@@ -1,5 +1,4 @@
 import type { Side } from "../model/job.ts";
-import { MARKS } from "../model/marks.ts";
 import type {
   Instance,
   Member,
@@ -13,6 +12,7 @@ import type {
   Workload,
 } from "../model/state.ts";
 import { unitId } from "../model/unit.ts";
+import { isPassing } from "./passing.ts";
 import { isScratch } from "./scratch.ts";
 
 /** What one look at a server found, by name. */
@@ -73,9 +73,9 @@ function holdersOf(volumes: readonly Volume[]): ReadonlyMap<string, readonly str
   return new Map([...holders].filter(([, members]) => members.length > 1));
 }
 
-/** What a rehearsal works with, and the copies that an offsite run exports from, come and go: no workloads of anybody. */
+/** What a rehearsal, an offsite run or a restore works with comes and goes: no workloads of anybody. */
 function isNotPassing(workload: Workload): boolean {
-  if (workload.config[MARKS.offsite] !== undefined) return false;
+  if (isPassing(workload)) return false;
   return workload.kind === "instance" || !isScratch(workload);
 }
 

@@ -1,7 +1,9 @@
 import { beforeEach, expect, test } from "vitest";
+import { workloadLockName } from "../../src/cli/workload-locks.ts";
 import { askedMark } from "../../src/export/asked-restore.ts";
 import { AgentError } from "../../src/model/errors.ts";
 import type { InstanceUnit } from "../../src/model/unit.ts";
+import { systemClock } from "../../src/system/clock.ts";
 import type { Fault } from "../fakes/incus/faults.ts";
 import type { MemoryWorld } from "../fakes/world/memory-world.ts";
 import { CONFIG_PATH, FULL_POOL, type Stage, soon, stageOfRestore } from "./restore-stage.ts";
@@ -166,4 +168,17 @@ test("where nothing bears the name any more the backup becomes it again, once", 
   expect(await run()).toMatchObject({ exitCode: 0 });
   expect([stage.fake.digest(stage.web), wish(), await names()]).toEqual([stage.digest, "", ["web1"]]);
   expect(stage.fake.config(stage.web)).not.toHaveProperty("user.iab.restoring");
+});
+
+test("restore_snapshot_id waits for a replication run that has the workload, and then gives it up until the next run", async () => {
+  const { fake, world, web } = stage;
+  const clock = { ...systemClock, now: () => world.clock.now(), sleep: world.clock.sleep };
+  const lock = await world.locks.take(workloadLockName(fake.url, web), () => "");
+  const before = fake.state();
+  const { exitCode, stderr } = await run({ clock });
+  expect([exitCode, stderr]).toEqual([11, expect.stringContaining("offsite.restore_snapshot_id stays")]);
+  expect(fake.state()).toEqual(before);
+  await lock.release();
+  expect(await run()).toMatchObject({ exitCode: 0 });
+  await expectRestored();
 });

@@ -341,7 +341,14 @@ test("drill() makes a workload again, compares it and removes it, whatever comes
   const { restored, file } = await fileOf(server, source, "web1", "m1", signal);
   const content = { record: restored, sizeBytes: 5, file };
   const order = { server, clock: systemClock, content, project: "default", pool: POOL, onProgress: () => {} };
-  expect(await drill(order, signal)).toMatchObject({ entries: 1, bytes: 5 });
+  const marks: unknown[] = [];
+  const exportFile: typeof server.exportFile = async function* (of, ...more) {
+    marks.push((await server.config(of, signal))?.["user.iab.restoring"]);
+    yield* server.exportFile(of, ...more);
+  };
+  expect(await drill({ ...order, server: { ...server, exportFile } }, signal)).toMatchObject({ entries: 1, bytes: 5 });
+  // Until it goes it is told from a workload.
+  expect(marks).toEqual([expect.stringMatching(/^[0-9a-f]{16}$/)]);
   const { file: other } = await fileOf(
     server,
     fake.addInstance({ name: "web9", content: "HELLO" }),

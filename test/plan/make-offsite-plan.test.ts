@@ -190,6 +190,23 @@ test("makeOffsitePlan() never backs up the copies that exports are made from", (
   expect(chosen(plan)).not.toContain("default/web1-copy by export");
 });
 
+test("makeOffsitePlan() never backs up what a restore is about to make, and says of a workload that it is half one", () => {
+  const config = { "user.iab.restoring": "4afeed0c4afeed0c" };
+  const made = ["restore-0123456789ab", "drill-0123456789ab", "web2"].map((name) =>
+    instance(name, { ...inPool("tank"), config }),
+  );
+  const plan = planFor([source({ pools: ["tank"] })], {}, stateOf({ instances: [web, ...made] }));
+  expect(chosen(plan).filter((id) => /restore|drill|web2/.test(id))).toEqual([]);
+  expect(plan.skipped).toEqual([
+    {
+      what: "default/web2",
+      why: "a restore of it has not come to its end",
+      failed: true,
+      hint: expect.stringContaining("user.iab.restoring"),
+    },
+  ]);
+});
+
 test("makeOffsitePlan() puts every subject behind one moment of its place, and tidies up last", () => {
   const { steps } = planFor([source({ read: "zfs", pools: ["tank"] }), source({ instances: [named("shop/db")] })]);
   expect(steps.map(({ id, needs }) => [id, ...needs].join(" "))).toEqual([

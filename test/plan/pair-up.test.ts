@@ -24,6 +24,13 @@ test("makePlan() never replicates the copies that an offsite run exports from", 
   expect(ids(plan([job("*")], state))).toEqual(["copy:default/web1"]);
 });
 
+test("makePlan() never replicates what a restore or a drill is about to make", () => {
+  const config = { "user.iab.restoring": "4afeed0c4afeed0c" };
+  const made = ["restore-0123456789ab", "drill-0123456789ab", "restored"].map((name) => instance(name, { config }));
+  const state = stateOf({ instances: [instance("drill-ffffffffffff"), ...made] });
+  expect(ids(plan([job("*")], state))).toEqual(["copy:default/drill-ffffffffffff", "copy:default/restored"]);
+});
+
 test("makePlan() puts what is named apart before what a glob brings, and takes each workload once", () => {
   const state = stateOf({ instances: [instance("web1"), instance("web2")] });
   const made = plan([job("*"), job("web?"), job("web1", { mode: "relay" })], state);
