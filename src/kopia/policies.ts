@@ -30,7 +30,7 @@ export async function applyPolicies(
   signal: AbortSignal,
 ): Promise<void> {
   const policies = wantedPolicies(wanted);
-  await checkCompressors(client, policies, signal);
+  await checkNames(client, policies, signal);
   const differing = await differences(client, policies, signal);
   if (Object.keys(differing).length === 0) return;
   const args = ["policy", "import", ...Object.keys(differing)];
@@ -56,8 +56,18 @@ export function wantedPolicies(wanted: {
     ([target]) => ["(global)", self, `@${owner.hostname}`].includes(target) || target.startsWith(`${self}:`),
   );
   const counts = Object.entries(retention).filter(([, count]) => count !== undefined);
-  const base = counts.length === 0 ? BASELINE : { ...BASELINE, retention: Object.fromEntries(counts) };
+  const wider = ["(global)", `@${owner.hostname}`].map((target): Policy => given[target] ?? {});
+  const baseline = Object.fromEntries(Object.entries(BASELINE).filter(([key]) => !wider.some(decides(key))));
+  const base = counts.length === 0 ? baseline : { ...baseline, retention: Object.fromEntries(counts) };
   return { ...Object.fromEntries(ours), [self]: merged(base, given[self] ?? {}) };
+}
+
+/**
+ * Whether a policy of all hosts says how data is compressed or cut: then ours would stand in its way. `none` is what Kopia
+ * itself writes where nobody has said a word.
+ */
+function decides(key: string): (policy: Policy) => boolean {
+  return (policy) => NAMES.some((name) => name.part === key && ![undefined, "none"].includes(nameIn(policy, name)));
 }
 
 async function differences(client: Client, wanted: Policies, signal: AbortSignal): Promise<Policies> {
@@ -68,27 +78,42 @@ async function differences(client: Client, wanted: Policies, signal: AbortSignal
   );
 }
 
-/** Import takes any name, and an unknown one means no compression: Kopia names those that it has when it refuses one. */
-async function checkCompressors(client: Client, policies: Policies, signal: AbortSignal): Promise<void> {
-  const named = Object.entries(policies).flatMap(([target, policy]) =>
-    [policy["compression"], policy["metadataCompression"]].flatMap((part) => {
-      const name = z.object({ compressorName: z.string() }).safeParse(part).data?.compressorName;
-      return name === undefined ? [] : [{ target, name }];
-    }),
-  );
-  if (named.length === 0) return;
-  const args = ["policy", "set", "--global", "--compression=?"];
-  const { stderr } = await client.attempt({ args, doing: "ask Kopia for its compressors" }, signal);
-  const known = /must be one of ([\w,-]+),/.exec(stderr)?.[1]?.split(",");
-  const wrong = known && named.find(({ name }) => !known.includes(name));
-  if (known === undefined || wrong === undefined) return;
-  throw new AgentError(
-    "kopia.policy",
-    `Cannot use the policy of ${wrong.target}: no compressor ${wrong.name} is known`,
-    {
+type Name = { readonly part: string; readonly field: string; readonly flag: string; readonly what: string };
+
+/** What a policy calls by a name that Kopia has to know. */
+const NAMES: readonly Name[] = [
+  { part: "compression", field: "compressorName", flag: "--compression", what: "compressor" },
+  { part: "metadataCompression", field: "compressorName", flag: "--compression", what: "compressor" },
+  { part: "splitter", field: "algorithm", flag: "--splitter", what: "splitter" },
+];
+
+function nameIn(policy: Policy, { part, field }: Name): string | undefined {
+  return z.object({ [field]: z.string().min(1) }).safeParse(policy[part]).data?.[field];
+}
+
+/**
+ * Import takes any name; an unknown compressor means no compression, and an unknown splitter Kopia's own. Kopia names those
+ * that it has when it refuses one.
+ */
+async function checkNames(client: Client, policies: Policies, signal: AbortSignal): Promise<void> {
+  for (const flag of new Set(NAMES.map((name) => name.flag))) {
+    const named = Object.entries(policies).flatMap(([target, policy]) =>
+      NAMES.filter((name) => name.flag === flag).flatMap((name) => {
+        const given = nameIn(policy, name);
+        return given === undefined ? [] : [{ target, given, what: name.what }];
+      }),
+    );
+    if (named.length === 0) continue;
+    const args = ["policy", "set", "--global", `${flag}=?`];
+    const { stderr } = await client.attempt({ args, doing: "ask Kopia for the names it knows" }, signal);
+    const known = /must be one of ([\w,-]+),/.exec(stderr)?.[1]?.split(",");
+    const wrong = known && named.find(({ given }) => !known.includes(given));
+    if (known === undefined || wrong === undefined) continue;
+    const { target, given, what } = wrong;
+    throw new AgentError("kopia.policy", `Cannot use the policy of ${target}: no ${what} ${given} is known`, {
       hint: `Kopia knows ${known.filter((name) => name !== "inherit").join(", ")}`,
-    },
-  );
+    });
+  }
 }
 
 function merged(base: Policy, over: Policy): Policy {

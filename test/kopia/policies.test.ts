@@ -32,6 +32,23 @@ test("wantedPolicies() switches off what loses data, and leaves alone what the f
   });
 });
 
+test("wantedPolicies() leaves to a policy of all hosts how data is compressed and cut, but not what would lose data", () => {
+  const all = {
+    compression: { compressorName: "zstd" },
+    splitter: { algorithm: "FIXED-1M" },
+    files: { ignoreCacheDirs: true },
+  };
+  const wanted = (file: object) =>
+    wantedPolicies({ owner, retention: retention(3), file: JSON.stringify(file) })["u@h1"];
+  const files = { ignoreCacheDirs: false, ignoreDotFiles: [".iab-ignores-nothing"] };
+  expect(wanted({ "(global)": all })).toEqual({ files, retention: { keepLatest: 3 } });
+  expect(wanted({ "@h1": { splitter: all.splitter } })).not.toHaveProperty("splitter");
+  expect(wanted({ "@h2": { splitter: all.splitter } })).toHaveProperty("splitter");
+  // What `kopia policy export` prints of a repository in which nobody has set anything.
+  const untouched = { "(global)": { compression: { compressorName: "none" }, splitter: {} } };
+  expect(wanted(untouched)).toMatchObject({ compression: { compressorName: "zstd-fastest" }, splitter: {} });
+});
+
 test("applyPolicies() writes nothing where the repository has the policies already", async ({ signal }) => {
   const { client, calls, held } = policyKeeper();
   await applyPolicies(client, { owner, retention: retention(3), file: undefined }, signal);
@@ -54,6 +71,17 @@ test("applyPolicies() refuses a compressor that Kopia does not have, which would
   expect(held).toEqual({});
 });
 
+test("applyPolicies() refuses a splitter that Kopia does not have, which would mean its own", async ({ signal }) => {
+  const { client, held } = policyKeeper();
+  const file = JSON.stringify({ "u@h1": { splitter: { algorithm: "DYNAMIC-128K" } } });
+  await expect(applyPolicies(client, { owner, retention: retention(3), file }, signal)).rejects.toMatchObject({
+    code: "kopia.policy",
+    message: "Cannot use the policy of u@h1: no splitter DYNAMIC-128K is known",
+    hint: "Kopia knows DYNAMIC-128K-BUZHASH, DYNAMIC-256K-BUZHASH, FIXED",
+  });
+  expect(held).toEqual({});
+});
+
 /** Keeps policies as Kopia does: an import replaces, and an export prints empty parts too. */
 function policyKeeper() {
   const held: Record<string, object> = {};
@@ -68,7 +96,10 @@ function policyKeeper() {
       Object.assign(held, JSON.parse(String(input)));
       return { exitCode: 0, stdout: "", stderr: "" };
     }
-    const stderr = "kopia: error: enum value must be one of inherit,none,zstd,zstd-fastest, got '?', try --help";
+    const names = args.includes("--splitter=?")
+      ? "DYNAMIC-128K-BUZHASH,DYNAMIC-256K-BUZHASH,FIXED,inherit"
+      : "inherit,none,zstd,zstd-fastest";
+    const stderr = `kopia: error: enum value must be one of ${names}, got '?', try --help`;
     return { exitCode: 1, stdout: "", stderr };
   };
   const client: Client = {

@@ -58,7 +58,7 @@ export function fakeKopia(now: () => number): FakeKopia {
         policies = { ...policies, ...JSON.parse(String(command.input)) };
         return printed({});
       case "policy set":
-        return { exitCode: 1, stdout: "", stderr: "compression must be one of inherit,none,zstd-fastest, but got" };
+        return { exitCode: 1, stdout: "", stderr: `enum value must be one of ${namesFor(args)}, got '?', try --help` };
       case "snapshot list":
         return printed(fake.backups);
       case "snapshot create":
@@ -113,6 +113,10 @@ export function fakeKopia(now: () => number): FakeKopia {
     signal.throwIfAborted();
     return printed(made);
   }
+}
+
+function namesFor(args: readonly string[]): string {
+  return args.includes("--splitter=?") ? "DYNAMIC-256K-BUZHASH,inherit" : "inherit,none,zstd-fastest";
 }
 
 function printed(what: unknown): Finished {
