@@ -1,4 +1,4 @@
-import { attempt, checkOf, type Finding, ok } from "../doctor/attempt.ts";
+import { attempt, checkOf, type Finding, ok, warning } from "../doctor/attempt.ts";
 import { openArchive } from "../kopia/open-archive.ts";
 import type { Check } from "../model/check.ts";
 import { AgentError } from "../model/errors.ts";
@@ -51,20 +51,29 @@ function checkProgram({ world }: Context): Promise<Check> {
 
 function checkArchive(offsite: OffsiteConfig, { world }: Context): Promise<Check> {
   const look = async (): Promise<Finding> => {
-    const archive = await openArchive(await archiveOptions(offsite, world), world.signal);
+    const [opened] = await Promise.allSettled([openArchive(await archiveOptions(offsite, world), world.signal)]);
+    if (opened.status === "rejected") {
+      const isEmpty = opened.reason instanceof AgentError && opened.reason.code === "kopia.empty";
+      if (!isEmpty || !offsite.create) throw opened.reason;
+      return ok("There is none yet; the next run makes it (offsite.create)");
+    }
+    const archive = opened.value;
     try {
-      const backups = await archive.list(world.signal);
-      const newest = backups.at(-1);
-      return ok(
-        newest === undefined
-          ? "It opens, and holds no backup of ours yet"
-          : `It opens; ${backups.length} backups of ours`,
-      );
+      return archiveFinding(offsite, (await archive.list(world.signal)).length);
     } finally {
       await archive.close();
     }
   };
   return attempt({ check: "offsite.archive", subject: offsite.backend.type }, look, world.signal);
+}
+
+function archiveFinding({ create }: OffsiteConfig, backups: number): Finding {
+  const text = backups === 0 ? "It opens, and holds no backup of ours yet" : `It opens; ${backups} backups of ours`;
+  if (!create) return ok(text);
+  return warning(
+    `${text}, and offsite.create would make another where a slip in offsite.backend points to`,
+    "Take offsite.create out, now that the repository is there",
+  );
 }
 
 type Windows = Awaited<ReturnType<typeof windowsOf>>;

@@ -411,3 +411,34 @@ test("iab doctor tells Kopia's version, and why its repository does not open", a
   );
   expect(checks).toContainEqual(expect.objectContaining({ check: "offsite.archive", state: "failed" }));
 });
+
+/** What Kopia says of a repository: that there is none, or that it is there and empty. */
+const KOPIA_SAYS = {
+  "there is none": { exitCode: 1, stdout: "", stderr: "repository not initialized in the provided storage" },
+  "it opens": { exitCode: 0, stdout: "[]", stderr: "" },
+};
+const STATUS = JSON.stringify({ clientOptions: { hostname: "h", username: "u" }, storage: { type: "filesystem" } });
+
+const creations = [
+  { where: "there is none", create: true, state: "ok", text: /the next run makes it/ },
+  { where: "there is none", create: false, state: "failed", text: /there is no repository at that place/ },
+  { where: "it opens", create: true, state: "warning", text: /offsite.create would make another/ },
+  { where: "it opens", create: false, state: "ok", text: /holds no backup of ours yet$/ },
+] as const;
+test.each(creations)("iab doctor on offsite.create ($create) where $where: $state", async (each) => {
+  const processes = async ({ argv }: { argv: readonly string[] }) => {
+    if (argv.includes("--version")) return { exitCode: 0, stdout: "0.23.1\n", stderr: "" };
+    const says = KOPIA_SAYS[each.where];
+    return argv.includes("status") && says.exitCode === 0 ? { ...says, stdout: STATUS } : says;
+  };
+  const { found } = setUp({
+    config: { ...OFFSITE, offsite: { ...OFFSITE.offsite, create: each.create } },
+    processes,
+    environment: { HOME: "/root", USER: "iab" },
+    files: { "/proc/sys/kernel/hostname": "here\n" },
+  });
+  const { checks } = await found();
+  expect(checks).toContainEqual(
+    expect.objectContaining({ check: "offsite.archive", state: each.state, text: expect.stringMatching(each.text) }),
+  );
+});
