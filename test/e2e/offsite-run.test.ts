@@ -108,14 +108,17 @@ describe.each(GENERATIONS)("Incus %s: iab offsite run by export, into a folder",
     return JSON.parse(stdout).in_progress;
   }
 
-  test("restore_snapshot_id is restored once at the next run, and then empty in the file", async () => {
-    const { id, digest } = await unwanted("stopped");
-    await writeConfig({ restore_snapshot_id: id });
-    const ended = await site.iab(["offsite", "run", "-f", "json"]);
-    expect(ended, ended.stdout).toMatchObject({ exitCode: 0, stderr: "" });
-    expect(JSON.parse(ended.stdout).exitCode).toBe(0);
-    await expectRestoredOnce("stopped", digest);
-  });
+  test.each(["stopped", "files"])(
+    "restore_snapshot_id of %s is restored once at the next run, and then empty in the file",
+    async (name) => {
+      const { id, digest } = await unwanted(name);
+      await writeConfig({ restore_snapshot_id: id });
+      const ended = await site.iab(["offsite", "run", "-f", "json"]);
+      expect(ended, ended.stdout).toMatchObject({ exitCode: 0, stderr: "" });
+      expect(JSON.parse(ended.stdout).exitCode).toBe(0);
+      await expectRestoredOnce(name, digest);
+    },
+  );
 
   test.each(["before anything is made", "while it is made"])(
     "restore_snapshot_id of a run that is killed %s is restored by the next one",
@@ -124,7 +127,8 @@ describe.each(GENERATIONS)("Incus %s: iab offsite run by export, into a folder",
       await writeConfig({ restore_snapshot_id: id });
       const started = site.start(["offsite", "run"]);
       await started.heard(/restore\.started/);
-      while (when.startsWith("while") && !(await namesOfInstances()).includes("/restore-")) await setTimeout(50);
+      while (when.startsWith("while") && !(await namesBeside(unitNamed("running"))).includes("restore-"))
+        await setTimeout(50);
       started.kill("SIGKILL");
       await started.ended;
       expect(wish()).toBe(id);
@@ -137,13 +141,21 @@ describe.each(GENERATIONS)("Incus %s: iab offsite run by export, into a folder",
   );
 
   const wish = () => JSON.parse(readFileSync(site.configPath, "utf8")).offsite.restore_snapshot_id;
-  const namesOfInstances = () =>
-    call(site.source, "GET", `/1.0/instances?project=${scratch.project}`).then((names) => JSON.stringify(names));
+  const unitNamed = (name: string): Unit => {
+    const unit = units.find((each) => each.name === name);
+    if (unit === undefined) throw new Error("no such workload");
+    return unit;
+  };
+  /** What there is of the kind of a workload, where it is. */
+  const namesBeside = async (unit: Unit): Promise<string> => {
+    const path = unit.kind === "instance" ? "/1.0/instances" : `/1.0/storage-pools/${unit.pool}/volumes/custom`;
+    const paths = (await call(site.source, "GET", `${path}?project=${unit.project}`)) as string[];
+    return paths.map((each) => each.split("?")[0]?.split("/").at(-1)).join(" ");
+  };
 
   /** Backs a workload up that is changed afterwards. */
   async function unwanted(name: string): Promise<{ readonly id: string; readonly digest: string | undefined }> {
-    const unit = units.find((each) => each.name === name);
-    if (unit === undefined) throw new Error("no such workload");
+    const unit = unitNamed(name);
     const { listed, digests } = await backUp();
     const wanted = listed.find((each) => each.tags["workload"] === idOf(unit) && isContent(each));
     await changeOnePlace(site, unit, "unwanted");
@@ -151,15 +163,14 @@ describe.each(GENERATIONS)("Incus %s: iab offsite run by export, into a folder",
   }
 
   async function expectRestoredOnce(name: string, digest: string | undefined): Promise<void> {
-    const unit: Unit = { kind: "instance", project: scratch.project, name };
+    const unit = unitNamed(name);
     expect(await digestAt(await contentPath(site.source, unit))).toBe(digest);
     expect(wish()).toBe("");
-    const names = await namesOfInstances();
+    const names = await namesBeside(unit);
     expect(names).toContain(`${name}-before-`);
-    expect(names).not.toContain("/restore-");
+    expect(names).not.toContain("restore-");
     // What was set aside is of no use to what comes next, and would be backed up with it.
-    const aside = (JSON.parse(names) as string[]).map((path) => path.split(/[/?]/)[3] ?? "");
-    for (const each of aside.filter((one) => one.includes("-before-"))) {
+    for (const each of names.split(" ").filter((one) => one.includes("-before-"))) {
       await deleteUnit(site.source, { ...unit, name: each });
     }
   }
