@@ -19,7 +19,7 @@ must_be_root() {
   [ "$(uname -m)" = x86_64 ] || die "the machine is made for x86-64, this is $(uname -m)"
 }
 
-# What QEMU, ssh and a socket's address can bear.
+# What ssh and a socket's address can bear.
 check_paths() {
   [ ${#RUN} -le 80 ] || die "the path $RUN is too long (80 characters at most): set IAB_LAB_DIR to a shorter one"
   case $RUN$CACHE in

@@ -1,60 +1,65 @@
-# The virtual machine itself: how QEMU is called, how one speaks to it. Sourced by up, down and sh, after common.sh.
+# The machine itself: how its kernel is started, how one speaks to it. Sourced by up and down, after common.sh.
 
 DAEMONS=(6.0-source 6.0-target 7.0-source 7.0-target)
-# A port for each daemon, the same on both sides of the forward: so one URL serves the host and the guest.
+# A port for each daemon, the same on this machine and in the guest: so one URL serves both.
 declare -A PORT=([6.0-source]=8461 [6.0-target]=8462 [7.0-source]=8471 [7.0-target]=8472)
-# One disk for each zpool, in this order from /dev/vdb on. guest/lab-pools knows the same order.
+# One disk for each zpool, in this order from /dev/ubdb on. guest/lab-setup knows the same order.
 ZPOOLS=(source60 source60crypt target60 target60crypt source70 source70crypt target70 target70crypt)
 ZPOOL_GB=${IAB_ZFS_POOL_GB:-8} # sparse
 MEMORY_MB=${IAB_ZFS_MEMORY_MB:-4096}
+# A word of every process of this machine: a pid file could name somebody else's by now.
+MARK=lab-zfs=$RUN
 
-# KVM where it is the ordinary one; elsewhere software emulation, which needs nothing. QEMU 7.2 gets the guest kernel's
-# unlocked cmpxchg16b wrong and dies in it, so the emulated processor does not have that instruction.
-accelerator() {
-  if [ -n "${IAB_ZFS_ACCEL:-}" ]; then echo "$IAB_ZFS_ACCEL"
-  elif [ -w /dev/kvm ] && { [ -d /sys/module/kvm_intel ] || [ -d /sys/module/kvm_amd ]; } && [ ! -d /sys/module/kvm_pvm ]; then echo kvm
-  else echo tcg; fi
-}
-machine_arguments() {
-  case $(accelerator) in
-    kvm) echo -accel kvm -cpu host ;;
-    *) echo -accel tcg,thread=multi,tb-size=512 -cpu max,-cx16 ;;
-  esac
-  echo -machine q35 -smp 2 -m "$MEMORY_MB" -display none -vga none -nodefaults -no-reboot
-}
-
-# qemu FOLDER IMAGE ARGUMENT...: starts the machine whose disks lie in the folder; returns when it runs in the background.
-# Disks are thrown away with the machine, so nothing waits for this machine's own disk (cache=unsafe).
-qemu() {
-  local folder=$1 image=$2 disk forwards="" disks=()
-  shift 2
-  for disk in root "${ZPOOLS[@]}"; do
-    disks+=(-drive "file=$folder/$disk.qcow2,if=virtio,format=qcow2,cache=unsafe,discard=unmap,detect-zeroes=unmap")
+# boot KERNEL IMAGE: starts the machine whose disks lie in RUN; returns when what listens for it listens.
+boot() {
+  local kernel=$1 image=$2 name addresses=() inside=()
+  MEMORY_MB=$MEMORY_MB setsid nice -n "${IAB_ZFS_NICE:-0}" unshare --net --mount --pid --fork --kill-child \
+    "$ZFS_SRC/boot" "$kernel/root" "$image" "$RUN" "$MARK" "${ZPOOLS[@]}" </dev/null > >(exec cat >"$RUN/console.log" 2>/dev/null) 2>&1 &
+  MACHINE=$!
+  for name in "${!DAEMONS[@]}"; do
+    addresses+=("$NET.$((name + 1)):${PORT[${DAEMONS[$name]}]}")
+    inside+=("10.0.2.15:${PORT[${DAEMONS[$name]}]}")
   done
-  for disk in "${!DAEMONS[@]}"; do
-    forwards+=",hostfwd=tcp:$NET.$((disk + 1)):${PORT[${DAEMONS[$disk]}]}-10.0.2.15:${PORT[${DAEMONS[$disk]}]}"
+  # Its network namespace is there once another process than this one's is seen.
+  until [ "$(readlink "/proc/$MACHINE/ns/net")" != "$(readlink /proc/self/ns/net)" ]; do
+    is_alive || die "the machine does not start: $(tail -n 5 "$RUN/console.log")"
+    sleep 0.05
   done
-  # shellcheck disable=SC2046
-  nice -n "${IAB_ZFS_NICE:-0}" qemu-system-x86_64 -name "lab-zfs $folder" $(machine_arguments) \
-    -daemonize -pidfile "$folder/qemu.pid" -serial "file:$folder/console.log" -qmp "unix:$folder/qmp.sock,server=on,wait=off" \
-    -kernel "$image/vmlinuz" -initrd "$image/initrd.gz" \
-    -append "console=ttyS0 quiet loglevel=4 net.ifnames=0 apparmor=0 audit=0 mitigations=off nowatchdog panic=-1 systemd.show_status=0" \
-    "${disks[@]}" \
-    -netdev "user,id=net,restrict=on,hostfwd=tcp:$NET.5:2222-10.0.2.15:22$forwards" -device virtio-net-pci,netdev=net,romfile= \
-    -device virtio-rng-pci "$@"
+  relay nsenter -t "$MACHINE" -n -- node "$ZFS_SRC/relay.mjs" inside "$MARK" "${inside[@]}" 10.0.2.15:2222
+  relay node "$ZFS_SRC/relay.mjs" outside "$MARK" "${addresses[@]}" "$NET.5:2222"
+  until (: <>"/dev/tcp/$NET.5/2222") 2>/dev/null; do
+    is_alive || die "the machine does not start: $(tail -n 5 "$RUN/console.log")"
+    [ -n "$(machine_pids node)" ] || die "the relay does not start: $(cat "$RUN/relay.log")"
+    sleep 0.05
+  done
 }
 
-# The processes of the machine in this folder, by their command line: a pid file could name somebody else's by now.
+relay() { setsid "$@" >>"$RUN/relay.log" 2>&1 </dev/null & }
+
+# Whether the machine that boot has started still runs.
+is_alive() { kill -0 "$MACHINE" 2>/dev/null; }
+
+# machine_pids [WORD]: the processes of this lab's machine, by their command line; those with that word in it. Written as a
+# pattern, the mark is none of grep's own.
 machine_pids() {
-  grep -slzxF -- "lab-zfs $1" /proc/[0-9]*/cmdline | xargs -r grep -slzxF qemu-system-x86_64 | cut -d/ -f3 || true
+  grep -slzx -- "[l]ab-zfs=$RUN" /proc/[0-9]*/cmdline | xargs -r grep -slzx -- "${1:-.*}" | cut -d/ -f3 || true
 }
 
-# Kills the machine in this folder and waits until the kernel has forgotten it, so that its ports are free.
+# Waits up to a minute for a guest that shuts itself down.
+await_end() {
+  for _ in $(seq 600); do
+    is_alive || return 0
+    sleep 0.1
+  done
+  return 1
+}
+
+# Kills the machine and waits until the kernel has forgotten it, so that its ports are free.
 kill_machine() {
   local pid
-  for pid in $(machine_pids "$1"); do
-    kill -KILL "$pid" 2>/dev/null || true
-    timeout 20 tail -f -s 0.1 --pid="$pid" /dev/null || die "QEMU, process $pid, does not end"
+  for pid in $(machine_pids); do kill -KILL "$pid" 2>/dev/null || true; done
+  for pid in $(machine_pids); do
+    timeout 20 tail -f -s 0.1 --pid="$pid" /dev/null || die "the machine's process $pid does not end"
   done
 }
 
@@ -71,26 +76,24 @@ find_net() {
   die "no free loopback network in 127.$second"
 }
 
-# write_ssh_config FOLDER IMAGE: one connection, kept; a key exchange costs a second under emulation.
+# write_ssh_config IMAGE: one connection, kept.
 write_ssh_config() {
-  cat >"$1/ssh_config" <<END
+  cat >"$RUN/ssh_config" <<END
 Host guest
   HostName $NET.5
   Port 2222
   User root
-  IdentityFile $2/id
+  IdentityFile $1/id
   IdentitiesOnly yes
   HostKeyAlias lab-zfs
-  UserKnownHostsFile $2/known_hosts
+  UserKnownHostsFile $1/known_hosts
   StrictHostKeyChecking yes
   BatchMode yes
   LogLevel ERROR
   ConnectTimeout 20
   Compression no
-  # The quickest of them without hardware help: about 40 MB/s.
-  Ciphers aes128-ctr
-  MACs umac-64-etm@openssh.com
-  ControlPath $1/ssh.sock
+  Ciphers aes128-gcm@openssh.com
+  ControlPath $RUN/ssh.sock
   StreamLocalBindUnlink yes
 END
 }
@@ -100,7 +103,7 @@ guest() { ssh -F "$RUN/ssh_config" guest "$@"; }
 await_ssh() {
   local deadline=$((SECONDS + $1))
   until ssh -F "$RUN/ssh_config" -o ControlMaster=yes -o ControlPersist=yes -o ServerAliveInterval=0 guest true 2>"$RUN/ssh.err" </dev/null; do
-    [ -n "$(machine_pids "$RUN")" ] || { tail -n 20 "$RUN/console.log" >&2; return 1; }
+    is_alive || { tail -n 20 "$RUN/console.log" >&2; return 1; }
     [ $SECONDS -lt $deadline ] || { cat "$RUN/ssh.err" >&2; tail -n 20 "$RUN/console.log" >&2; return 1; }
     sleep 0.5
   done
