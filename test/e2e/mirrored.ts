@@ -29,7 +29,14 @@ export const POLICIES: Readonly<Record<string, Policies>> = {
 export const Report = z.object({
   run: z.string(),
   startedAt: z.string(),
-  outcomes: z.array(z.object({ id: z.string(), state: z.string() })),
+  outcomes: z.array(
+    z.object({
+      id: z.string(),
+      workload: z.string(),
+      state: z.string(),
+      error: z.object({ message: z.string() }).optional(),
+    }),
+  ),
   skipped: z.array(z.object({ workload: z.string(), why: z.string() })),
 });
 

@@ -53,10 +53,12 @@ describe.each(GENERATIONS)("Incus %s: thirty runs on btrfs and dir, with policie
   });
 
   test("after every run both sides list what the policies say, and nothing is sent twice", PATIENCE, async () => {
-    for (let run = 1; run <= RUNS; run += 1) {
+    let isBroken = false;
+    for (let run = 1; run <= RUNS || isBroken; run += 1) {
       if (run > 1) await disturb(site, workloads, run);
-      const ended = await runOnce(site, workloads, run);
-      await heal(site, ended);
+      const { refused, broken } = await runOnce(site, workloads, run);
+      isBroken = broken.length > 0;
+      await heal(site, refused);
       for (const daemon of [site.source, site.target])
         expect(await orphanSubvolumes(daemon, daemon.pools.btrfs), `${daemon.side}, run ${run}`).toEqual([]);
     }
@@ -103,10 +105,11 @@ async function furnish(
 }
 
 /** What a person does between two runs. */
-async function disturb({ source, target }: Site, workloads: readonly Workload[], run: number): Promise<void> {
+async function disturb(site: Site, workloads: readonly Workload[], run: number): Promise<void> {
+  const { source, target } = site;
   for (const [index, workload] of workloads.entries()) {
     const { unit, replica, digests } = workload;
-    const lists = { source: await snapshotNames(source, unit), target: await snapshotNames(target, replica) };
+    const lists = await listedNames(site, workload);
     const deed = byHand(run, index, lists);
     for (const name of deed.source) await deleteSnapshot(source, unit, name);
     for (const name of deed.target) await deleteSnapshot(target, replica, name);
@@ -119,9 +122,16 @@ async function disturb({ source, target }: Site, workloads: readonly Workload[],
 }
 
 type Refused = { readonly workload: Workload; readonly gaps: readonly string[] };
+type Ran = { readonly refused: readonly Refused[]; readonly broken: readonly string[] };
+
+/**
+ * Incus 7.0.2 at times closes rsync's connection before rsync has had its last word, and fails the copy: seen once in a
+ * run of this test on a busy machine. Nothing of that workload may be pruned then, and the next run must heal it.
+ */
+const BROKEN_BY_INCUS = /rsync: connection unexpectedly closed/;
 
 /** One run with changed content, and all that must be true after it. Every third run has the target follow the source. */
-async function runOnce(site: Site, workloads: readonly Workload[], run: number): Promise<Refused[]> {
+async function runOnce(site: Site, workloads: readonly Workload[], run: number): Promise<Ran> {
   const before = [];
   for (const workload of workloads) {
     await changeContent(site.source, workload.unit, `run-${run}`, BYTES);
@@ -134,6 +144,9 @@ async function runOnce(site: Site, workloads: readonly Workload[], run: number):
   expect(ended.stderr).toBe("");
   const report = Report.parse(JSON.parse(ended.stdout));
   const refused: Refused[] = [];
+  const broken = report.outcomes.flatMap(({ workload, error }) =>
+    BROKEN_BY_INCUS.test(error?.message ?? "") ? [workload] : [],
+  );
   for (const { workload, source, target, head } of before) {
     const { gapSafe } = workload;
     const policies = policiesOf(workload, iosFix);
@@ -146,29 +159,39 @@ async function runOnce(site: Site, workloads: readonly Workload[], run: number):
     ).toBe(expected.refused);
     if (expected.refused) refused.push({ workload, gaps: expected.gaps });
     else workload.digests.set(report.run, head);
-    await expectLists(site, workload, expected, label);
+    if (broken.includes(unitId(workload.unit))) {
+      expect(await listedNames(site, workload), label).toEqual({
+        source: [...source.map(({ name }) => name), report.run],
+        target: target.map(({ name }) => name),
+      });
+    } else await expectLists(site, workload, expected, label);
   }
-  const notDone = report.outcomes.filter(({ state }) => state !== "done");
+  const notDone = report.outcomes.filter(({ state, workload }) => state !== "done" && !broken.includes(workload));
   expect({ run, notDone, exitCode: ended.exitCode }).toEqual({
     run,
     notDone: [],
-    exitCode: refused.length > 0 ? 3 : 0,
+    exitCode: refused.length + broken.length > 0 ? 3 : 0,
   });
-  return refused;
+  return { refused, broken };
 }
 
 type Names = { readonly source: readonly string[]; readonly target: readonly string[] };
 
 /** Both servers list these, store these and no others, and what the replica had already was not written again. */
-async function expectLists({ source, target }: Site, workload: Workload, expected: Names, label: string) {
+async function expectLists(site: Site, workload: Workload, expected: Names, label: string) {
+  const { source, target } = site;
   const { unit, replica, stamps } = workload;
-  const lists = { source: await snapshotNames(source, unit), target: await snapshotNames(target, replica) };
+  const lists = await listedNames(site, workload);
   expect(lists, label).toEqual({ source: expected.source, target: expected.target });
   for (const [daemon, each, names] of [[source, unit, lists.source] as const, [target, replica, lists.target] as const])
     expect((await readdir(await snapshotsFolder(daemon, each))).sort(), label).toEqual([...names].sort());
   const now = await stampsOf(target, replica, lists.target);
   for (const [name, stamp] of now) expect([name, stamp], label).toEqual([name, stamps.get(name) ?? stamp]);
   workload.stamps = now;
+}
+
+async function listedNames({ source, target }: Site, { unit, replica }: Workload): Promise<Names> {
+  return { source: await snapshotNames(source, unit), target: await snapshotNames(target, replica) };
 }
 
 /** When and where each snapshot's content was written: a snapshot that is sent again has another. */
