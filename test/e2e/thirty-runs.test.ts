@@ -6,6 +6,7 @@ import { GENERATIONS, type LabDaemon } from "../lab/lab.ts";
 import { openScratch, type Scratch } from "../lab/scratch.ts";
 import { changeContent, contentDigest, contentPath, orphanSubvolumes } from "../lab/storage.ts";
 import { createInstance, createVolume, deleteSnapshot, deleteUnit, takeSnapshot } from "../lab/workloads.ts";
+import { BROKEN_BY_INCUS } from "./broken-by-incus.ts";
 import { byHand } from "./by-hand.ts";
 import { listSnapshots, snapshotNames } from "./ledger.ts";
 import { expectedAfter } from "./mirror-model.ts";
@@ -123,12 +124,6 @@ async function disturb(site: Site, workloads: readonly Workload[], run: number):
 
 type Refused = { readonly workload: Workload; readonly gaps: readonly string[] };
 type Ran = { readonly refused: readonly Refused[]; readonly broken: readonly string[] };
-
-/**
- * Incus 7.0.2 at times closes rsync's connection before rsync has had its last word, and fails the copy: seen once in a
- * run of this test on a busy machine. Nothing of that workload may be pruned then, and the next run must heal it.
- */
-const BROKEN_BY_INCUS = /rsync: connection unexpectedly closed/;
 
 /** One run with changed content, and all that must be true after it. Every third run has the target follow the source. */
 async function runOnce(site: Site, workloads: readonly Workload[], run: number): Promise<Ran> {
